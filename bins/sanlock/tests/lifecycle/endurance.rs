@@ -1,0 +1,110 @@
+//! Very many leases and connections, one after the other: the daemon stays as large as it was.
+
+use std::time::Instant;
+
+use sanlock_proto::Resource;
+use sanlock_proto::flags::{AcquireFlags, ReleaseFlags};
+use sanlock_proto::request::Release;
+
+use super::common::daemon::Setup;
+use super::common::harness::{Case, Outcome};
+use super::common::leases::{code, lockspace, resource};
+use super::common::measured;
+use super::common::process::Size;
+use super::common::scratch::Scratch;
+use super::common::wait::{PATIENCE, until};
+
+pub const CASES: &[Case] = &[
+    (
+        "twenty_thousand_leases_leave_nothing_behind",
+        twenty_thousand_leases,
+    ),
+    (
+        "ten_thousand_connections_leave_nothing_behind",
+        ten_thousand_connections,
+    ),
+];
+
+const LEASES: u64 = 20_000;
+/// In one request.
+const AT_ONCE: u64 = 8;
+const CONNECTIONS: u32 = 10_000;
+
+/// How much larger the daemon may be in the end than after the first quarter.
+const GROWTH_KIB: u64 = 4 << 10;
+
+fn check_flat(what: &str, first: Size, last: Size) {
+    measured(&format!(
+        "after a quarter of {what} {first}; after all {last}"
+    ));
+    assert!(
+        last.rss_kib <= first.rss_kib + GROWTH_KIB,
+        "{first}; {last}"
+    );
+    assert!(last.threads <= first.threads + 4, "{first}; {last}");
+    assert!(last.descriptors <= first.descriptors + 4, "{first}; {last}");
+}
+
+fn twenty_thousand_leases() -> Outcome {
+    let scratch = Scratch::in_memory();
+    let daemon = Setup::new(scratch.path(), "one").start();
+    let path = scratch.file("leases", 2 * AT_ONCE + 1);
+    let space = lockspace("ls", 1, &path);
+    let leases: Vec<_> = (1..=2 * AT_ONCE)
+        .map(|at| resource("ls", &format!("r{at}"), &path, at))
+        .collect();
+    daemon.format(&space, 1, &leases.iter().collect::<Vec<_>>());
+    daemon.join(&space, 1);
+    let rounds = LEASES / (2 * AT_ONCE);
+    let began = Instant::now();
+    let mut first = None;
+    for round in 0..4 {
+        std::thread::scope(|scope| {
+            for leases in leases.chunks(leases.len() / 2) {
+                let mut connection = daemon.register();
+                scope.spawn(move || {
+                    for _ in 0..rounds / 4 {
+                        again(&mut connection, leases);
+                    }
+                });
+            }
+        });
+        first = first.or_else(|| (round == 0).then(|| daemon.size()));
+    }
+    measured(&format!(
+        "{LEASES} leases taken and given back in {:?}",
+        began.elapsed()
+    ));
+    check_flat("twenty thousand leases", first.unwrap(), daemon.size());
+    Outcome::Passed
+}
+
+fn again(connection: &mut sanlock_proto::client::Registered, leases: &[Resource]) {
+    assert_eq!(
+        code(connection.acquire(AcquireFlags::NONE, leases, None)),
+        0
+    );
+    assert_eq!(code(connection.release(ReleaseFlags::ALL, Release::All)), 0);
+}
+
+fn ten_thousand_connections() -> Outcome {
+    let scratch = Scratch::new();
+    let daemon = Setup::new(scratch.path(), "one").start();
+    let mut first = None;
+    let before = daemon.size();
+    for number in 1..=CONNECTIONS {
+        match number % 4 {
+            0 => drop(daemon.register()),
+            1 => drop(daemon.client.get_lockspaces().unwrap()),
+            _ => drop(daemon.client.version().unwrap()),
+        }
+        if number == CONNECTIONS / 4 {
+            first = Some(daemon.size());
+        }
+    }
+    until("the last ones are gone", PATIENCE, || {
+        daemon.size().descriptors <= before.descriptors
+    });
+    check_flat("ten thousand connections", first.unwrap(), daemon.size());
+    Outcome::Passed
+}

@@ -1,0 +1,150 @@
+//! A host's sector of a resource: its dblock and mode block.
+
+use ondisk::{Dblock, DblockFault, DblockSector, Generation, HostId, ModeBlock};
+use storage::{Buffer, IoError};
+
+use super::{Member, ResourceLease, is_majority};
+use crate::wait::join_all;
+use crate::{Context, Error};
+
+/// What is written into a host's sector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HostBlock {
+    pub(super) dblock: Option<Dblock>,
+    /// The generation that holds the lease shared.
+    pub(super) shared: Option<Generation>,
+}
+
+impl HostBlock {
+    /// Nothing at all: neither a ballot nor a shared hold.
+    pub(super) const BLANK: Self = Self {
+        dblock: None,
+        shared: None,
+    };
+
+    /// What says that we have given the lease up, or hold it shared from now on.
+    ///
+    /// Others may be in the same ballot still: what we proposed and accepted in it stays.
+    pub(super) fn released(dblock: &Dblock, shared: Option<Generation>) -> Self {
+        let dblock = Dblock {
+            flags: Dblock::RELEASED,
+            ..*dblock
+        };
+        Self {
+            dblock: Some(dblock),
+            shared,
+        }
+    }
+
+    pub(super) fn encode(self, len: usize) -> Buffer {
+        let mut sector = Buffer::zeroed(len);
+        if let Some(mut dblock) = self.dblock {
+            dblock.encode(&mut sector);
+        }
+        if let Some(generation) = self.shared {
+            ModeBlock::shared(generation).encode(&mut sector);
+        }
+        sector
+    }
+}
+
+/// Writes a host's sector on all disks; unlike in a ballot, every one must have it.
+///
+/// All disks are tried even if one fails.
+pub(super) async fn write(
+    ctx: &Context,
+    lease: &ResourceLease,
+    host: HostId,
+    block: HostBlock,
+    action: &'static str,
+) -> Result<(), Error> {
+    let offset = lease.host_offset(host)?;
+    let writes = lease
+        .areas
+        .iter()
+        .map(|area| area.write(ctx, offset, block.encode(lease.sector_len())));
+    for (area, answer) in lease.areas.iter().zip(join_all(writes).await) {
+        answer.map_err(lease.lease_name().io(area, action))?;
+    }
+    Ok(())
+}
+
+async fn read_sectors(
+    ctx: &Context,
+    lease: &ResourceLease,
+    host: HostId,
+) -> Result<Vec<Result<Buffer, IoError>>, Error> {
+    let offset = lease.host_offset(host)?;
+    let reads = lease
+        .areas
+        .iter()
+        .map(|area| area.read(ctx, offset, lease.sector_len()));
+    Ok(join_all(reads).await)
+}
+
+/// Reads a host's mode block; if disks differ, one that is shared.
+pub(super) async fn read_mode(
+    ctx: &Context,
+    lease: &ResourceLease,
+    host: HostId,
+) -> Result<ModeBlock, Error> {
+    let mut found = ModeBlock::default();
+    let mut done = 0;
+    let mut last_error = None;
+    for (area, answer) in lease
+        .areas
+        .iter()
+        .zip(read_sectors(ctx, lease, host).await?)
+    {
+        let action = || format!("read the mode block of host {host}");
+        match answer {
+            Ok(sector) => {
+                let mode = mode_of(&sector).map_err(|fault| Error::Dblock {
+                    at: lease.lease_name().at(area),
+                    host,
+                    fault,
+                })?;
+                done += 1;
+                if mode.is_shared() {
+                    found = mode;
+                }
+            }
+            Err(error) => last_error = Some(lease.lease_name().io(area, action())(error)),
+        }
+    }
+    match last_error.filter(|_| !is_majority(done, lease.areas.len())) {
+        Some(error) => Err(error),
+        None => Ok(found),
+    }
+}
+
+fn mode_of(sector: &[u8]) -> Result<ModeBlock, DblockFault> {
+    DblockSector::new(sector).map(|records| records.mode_block())
+}
+
+/// Whether an owner's dblock says, on most disks, that it has released version `lver` of the lease.
+///
+/// A dblock of an older version says nothing about this one. One of a later version counts: the owner would
+/// not be in a ballot for it if it still had this one. One that was wiped counts: the C program leaves it
+/// so when it gives a lease up after an error.
+pub(super) async fn owner_has_released(
+    ctx: &Context,
+    lease: &ResourceLease,
+    owner: Member,
+    lver: ondisk::Lver,
+) -> Result<bool, Error> {
+    let released = read_sectors(ctx, lease, owner.host)
+        .await?
+        .into_iter()
+        .flatten();
+    let released = released.filter(|sector| {
+        let Ok(decoded) = Dblock::decode(sector) else {
+            return false;
+        };
+        let dblock = decoded.record;
+        let wiped = dblock.lver == ondisk::Lver(0);
+        let released = dblock.is_released() && (wiped || dblock.lver == lver);
+        decoded.verify().is_ok() && (released || dblock.lver > lver)
+    });
+    Ok(is_majority(released.count(), lease.areas.len()))
+}

@@ -1,0 +1,167 @@
+//! Changing how a lease is held.
+
+use std::time::Duration;
+
+use ondisk::Dblock;
+
+use super::acquire::{AcquireOptions, attempt};
+use super::block::{self, HostBlock};
+use super::release::free_leader;
+use super::shared::clear_dead_holders;
+use super::{Held, Mode, Undo, undo};
+use crate::{AcquireError, Cancel, Context, Error, Liveness};
+
+/// How many times more a failed conversion tries at once to take back what it has begun.
+const UNDO_RETRIES: u32 = 3;
+
+/// Makes a shared lease exclusive.
+///
+/// Our shared hold stays until we own the lease, and if we do not get it.
+///
+/// # Errors
+/// As [`acquire_exclusive`](super::acquire_exclusive); the lease is held shared as before. What could not
+/// be taken back at once is taken back with its release, so there is never anything to undo.
+pub async fn convert_to_exclusive(
+    ctx: &Context,
+    held: &mut Held,
+    liveness: &dyn Liveness,
+    no_wait: bool,
+    cancel: &Cancel,
+) -> Result<(), AcquireError> {
+    if held.mode == Mode::Exclusive {
+        return Err(Error::AlreadyHeldSo {
+            lease: held.lease.boxed_name(),
+        }
+        .into());
+    }
+    let options = AcquireOptions {
+        no_wait,
+        keep_shared: true,
+        ..AcquireOptions::default()
+    };
+    let (lease, us) = (held.lease.clone(), held.us);
+    let (result, sent) = attempt(ctx, &lease, us, liveness, &options, cancel).await;
+    // From now on this is what stands in our dblock, and what a release must leave there.
+    if !sent.is_untouched() {
+        held.dblock = Dblock { flags: 0, ..sent };
+    }
+    let acquired = match result {
+        Ok(acquired) => acquired,
+        Err(failed) => return Err(take_back(ctx, held, failed).await),
+    };
+    held.lease = acquired.held.lease;
+    held.leader = acquired.held.leader;
+
+    let cleared = clear_dead_holders(ctx, &held.lease, liveness, &acquired.shared_by).await;
+    let why = match cleared {
+        Ok(alive) if alive.is_empty() => {
+            finish_exclusive(ctx, held).await;
+            return Ok(());
+        }
+        Ok(alive) => match free_leader(ctx, &held.lease, us, Some(&held.leader), None).await {
+            Ok(_) => {
+                let (lease, hosts) = (held.lease.boxed_name(), Box::new(alive));
+                return Err(Error::HeldShared { lease, hosts }.into());
+            }
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    let undo = Undo {
+        keep_shared: true,
+        ..*Undo::of(held)
+    };
+    let failed = AcquireError {
+        error: why,
+        undo: Some(Box::new(undo)),
+    };
+    Err(take_back(ctx, held, failed).await)
+}
+
+/// We own the lease: our shared hold has done its service.
+async fn finish_exclusive(ctx: &Context, held: &mut Held) {
+    held.mode = Mode::Exclusive;
+    held.release_begun = false;
+    held.may_own = false;
+    let ours = HostBlock {
+        dblock: Some(held.dblock),
+        shared: None,
+    };
+    let action = "clear our own shared hold";
+    if let Err(error) = block::write(ctx, &held.lease, held.us.host, ours, action).await {
+        // The mark hinders nobody whom we do not hinder anyway; the release clears it.
+        tracing::warn!(%error, "now held exclusively, but still marked as shared");
+    }
+}
+
+/// Tries at once to take back what a failed conversion has left; the release does it otherwise.
+async fn take_back(ctx: &Context, held: &mut Held, mut failed: AcquireError) -> AcquireError {
+    let Some(begun) = failed.undo.take() else {
+        return failed;
+    };
+    for retry in 0..=UNDO_RETRIES {
+        match undo(ctx, &begun).await {
+            Ok(()) => return failed,
+            Err(error) if error.is_timeout() && retry < UNDO_RETRIES => {
+                ctx.env.sleep(ctx.io()).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a failed conversion could not be taken back");
+                break;
+            }
+        }
+    }
+    held.may_own = true;
+    failed
+}
+
+/// Makes an exclusive lease shared.
+///
+/// # Errors
+/// If it cannot be written. The lease is still exclusive if it is certain that our shared hold was not
+/// marked. If it may have been, or the leader could not be freed, [`Held::mode`] is shared from now on, and
+/// the release frees the leader as well.
+pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Error> {
+    if held.mode == Mode::Shared {
+        return Err(Error::AlreadyHeldSo {
+            lease: held.lease.boxed_name(),
+        });
+    }
+    held.lease.settle(ctx).await?;
+    let (host, generation) = (held.us.host, held.us.generation);
+    let shared = HostBlock::released(&held.dblock, Some(generation));
+    if let Err(error) = block::write(ctx, &held.lease, host, shared, "mark our shared hold").await {
+        // It may have been written after all, and would tell others that we have released.
+        let exclusive = HostBlock {
+            dblock: Some(held.dblock),
+            shared: None,
+        };
+        let action = "restore our dblock";
+        if let Err(error) = block::write(ctx, &held.lease, host, exclusive, action).await {
+            // Where another host wrote us down as the owner, what may stand there gives the lease away.
+            tracing::error!(%error, "a failed conversion could not be taken back");
+            held.mode = Mode::Shared;
+            held.may_own = true;
+        }
+        return Err(error);
+    }
+    held.mode = Mode::Shared;
+    held.may_own = true;
+    let tries = u64::from(ctx.timeouts.io.0);
+    for tried in 1.. {
+        let begun = std::mem::replace(&mut held.release_begun, true);
+        let leader = free_leader(ctx, &held.lease, held.us, Some(&held.leader), None).await;
+        match leader {
+            Ok(_) => break,
+            Err(Error::AlreadyFree { .. }) if begun => break,
+            Err(error) if error.is_timeout() && tried <= tries => {
+                ctx.env.sleep(Duration::from_secs(tried)).await;
+            }
+            Err(error) => return Err(error),
+        }
+        held.lease.settle(ctx).await?;
+    }
+    held.may_own = false;
+    held.release_begun = false;
+    Ok(())
+}

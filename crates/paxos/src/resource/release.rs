@@ -1,0 +1,251 @@
+//! Giving a lease up, and making sure that we do not own one.
+
+use ondisk::{Dblock, Leader, Name, Timestamp};
+
+use super::block::{self, HostBlock};
+use super::{Held, Member, Mode, ResourceLease, leader};
+use crate::env::planted;
+use crate::{Area, Context, Error, Owner};
+
+/// What has to be taken back after a failed acquire, see [`undo`].
+#[derive(Debug, Clone)]
+pub struct Undo {
+    pub(super) lease: ResourceLease,
+    pub(super) us: Member,
+    pub(super) dblock: Dblock,
+    pub(super) keep_shared: bool,
+}
+
+impl Undo {
+    /// Takes back a lease that was acquired but could not be put to use.
+    pub(crate) fn of(held: &Held) -> Box<Self> {
+        let (lease, us, dblock) = (held.lease.clone(), held.us, held.dblock);
+        Box::new(Self {
+            lease,
+            us,
+            dblock,
+            keep_shared: false,
+        })
+    }
+
+    /// The lease that it is about.
+    #[must_use]
+    pub fn lease(&self) -> &ResourceLease {
+        &self.lease
+    }
+
+    /// Goes on with its disks opened anew: one that could not be opened then may work now.
+    pub fn reopen(&mut self, areas: Vec<Area>) {
+        self.lease.areas = areas;
+    }
+}
+
+/// Releases a lease; with `rename`, the resource has that name from then on (exclusive leases only).
+///
+/// Exclusive: our dblock says that it is released, and the leader is freed if we wrote it; the new leader
+/// is returned. If another host wrote it, our dblock says enough, and the leader is left to the others.
+/// Shared: our mode block is cleared.
+///
+/// After a failed request it is not known how much of that has been done: call it again until it
+/// succeeds. Unlike in the C program, a dblock that cannot be written is a failure: without it a host
+/// that was in the ballot with us may write us down as the owner after all.
+///
+/// # Errors
+/// If the lease cannot be read or written, if earlier writes to it have not come back, or if it is not
+/// on disk as we left it; in the last case nothing more can or need be done.
+pub async fn release(
+    ctx: &Context,
+    held: &mut Held,
+    rename: Option<&Name>,
+) -> Result<Option<Leader>, Error> {
+    let (lease, us) = (&held.lease, held.us);
+    lease.settle(ctx).await?;
+    let ours = HostBlock::released(&held.dblock, None);
+    if held.mode == Mode::Shared {
+        let leader = match held.may_own {
+            true => disown(ctx, lease, us).await,
+            false => Ok(()),
+        };
+        release_dblock(ctx, lease, us, ours, leader).await?;
+        return Ok(None);
+    }
+    let begun = std::mem::replace(&mut held.release_begun, true);
+    let leader = match free_leader(ctx, lease, us, Some(&held.leader), rename).await {
+        Err(Error::AlreadyFree { .. }) if begun => Ok(None),
+        result => result,
+    };
+    if planted!(ctx, ReleaseWithoutDblock) {
+        return leader;
+    }
+    release_dblock(ctx, lease, us, ours, leader).await
+}
+
+/// Lets our dblock say that the lease is released, now that the leader does, or does not have to.
+///
+/// In this order, unlike in the C program: once our dblock gives the lease away, a host that has written us
+/// down as the owner may take it, and a leader of ours would replace the one that says so.
+async fn release_dblock<T>(
+    ctx: &Context,
+    lease: &ResourceLease,
+    us: Member,
+    ours: HostBlock,
+    leader: Result<T, Error>,
+) -> Result<T, Error> {
+    match leader {
+        Err(error) if error.may_pass() => Err(error),
+        leader => {
+            block::write(ctx, lease, us.host, ours, "release our dblock").await?;
+            leader
+        }
+    }
+}
+
+/// Frees the leader if `us` owns the lease and wrote the leader; returns the new one.
+///
+/// With `last`, the leader as we left it, everything else on disk is an error. This does not touch our
+/// dblock: it is what `sanlock direct release` does, and not the way to release a lease that is held.
+///
+/// # Errors
+/// As [`release`].
+pub async fn release_leader(
+    ctx: &Context,
+    lease: &ResourceLease,
+    us: Member,
+    last: Option<&Leader>,
+    rename: Option<&Name>,
+) -> Result<Option<Leader>, Error> {
+    lease.settle(ctx).await?;
+    free_leader(ctx, lease, us, last, rename).await
+}
+
+pub(super) async fn free_leader(
+    ctx: &Context,
+    lease: &ResourceLease,
+    us: Member,
+    last: Option<&Leader>,
+    rename: Option<&Name>,
+) -> Result<Option<Leader>, Error> {
+    let found = leader::read(ctx, lease, us.host).await?.leader;
+    if found.write_id != us.host && !planted!(ctx, ReleaseClearsOthersLeader) {
+        // That host wrote us down as the owner, and it or another may be writing a new leader by now:
+        // our dblock tells them that they may. What we wrote here could replace theirs.
+        tracing::info!(
+            lease = %lease.lease_name(), lver = %found.lver, writer = %found.write_id,
+            "the leader is left to the host that wrote it"
+        );
+        return Ok(None);
+    }
+    check_ours(ctx, lease, us, &found, last)?;
+    let mut freed = Leader {
+        timestamp: Timestamp::FREE,
+        write_id: us.host,
+        write_generation: us.generation,
+        write_timestamp: ctx.now(),
+        flags: found.flags & !Leader::SHORT_HOLD,
+        resource_name: rename.copied().unwrap_or(found.resource_name),
+        ..found
+    };
+    leader::write(ctx, lease, &mut freed, "free the leader").await?;
+    tracing::debug!(lease = %lease.lease_name(), lver = %freed.lver, "released");
+    Ok(Some(freed))
+}
+
+/// Releases a lease like the C program releases an index's internal one: the leader alone, and our
+/// dblock only if another host has written the leader.
+pub(crate) async fn release_leader_first(ctx: &Context, held: &Held) -> Result<(), Error> {
+    let Held {
+        lease,
+        us,
+        leader,
+        dblock,
+        ..
+    } = held;
+    if release_leader(ctx, lease, *us, Some(leader), None)
+        .await?
+        .is_some()
+    {
+        return Ok(());
+    }
+    let ours = HostBlock::released(dblock, None);
+    block::write(ctx, lease, us.host, ours, "release our dblock").await
+}
+
+/// Whether the leader on disk is the one with which we own the lease.
+fn check_ours(
+    ctx: &Context,
+    lease: &ResourceLease,
+    us: Member,
+    found: &Leader,
+    last: Option<&Leader>,
+) -> Result<(), Error> {
+    if let Some(last) = last.filter(|last| last.lver != found.lver) {
+        let (found, ours) = (found.lver, last.lver);
+        return Err(Error::ReleaseLver {
+            lease: lease.boxed_name(),
+            found,
+            ours,
+        });
+    }
+    if !found.is_owned() {
+        return Err(Error::AlreadyFree {
+            lease: lease.boxed_name(),
+        });
+    }
+    let owned = found.owner_id == us.host && found.owner_generation == us.generation;
+    let as_left = last.is_none_or(|last| last == found) || planted!(ctx, ReleaseClearsOthersLeader);
+    if owned && as_left {
+        return Ok(());
+    }
+    Err(Error::ReleaseOwner {
+        lease: lease.boxed_name(),
+        owner: Owner::of(found, None),
+    })
+}
+
+/// Makes sure that we do not own the lease, whatever came of a failed acquire: our dblock says that
+/// what we proposed is released, and the leader is freed if it names us by our own hand.
+///
+/// What we proposed stays in the dblock: others may have taken it over, and must find it chosen or not
+/// chosen all alike. Call it again until it succeeds.
+///
+/// # Errors
+/// If the lease cannot be read or written, or earlier writes to it have not come back.
+pub async fn undo(ctx: &Context, undo: &Undo) -> Result<(), Error> {
+    let Undo {
+        lease,
+        us,
+        dblock,
+        keep_shared,
+    } = undo;
+    lease.settle(ctx).await?;
+    let dblock = if planted!(ctx, WipeOnRetract) {
+        Dblock::default()
+    } else {
+        *dblock
+    };
+    let ours = HostBlock::released(&dblock, keep_shared.then_some(us.generation));
+    let leader = disown(ctx, lease, *us).await;
+    release_dblock(ctx, lease, *us, ours, leader).await
+}
+
+/// Frees the leader if it names us and was written by us; everything else is fine too.
+async fn disown(ctx: &Context, lease: &ResourceLease, us: Member) -> Result<(), Error> {
+    match free_leader(ctx, lease, us, None, None).await {
+        Ok(_) | Err(Error::AlreadyFree { .. } | Error::ReleaseOwner { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a leader there whatever stands there: to damage a lease for a test, or to repair it by hand.
+///
+/// The checksum is filled in, as the C program does.
+///
+/// # Errors
+/// If it cannot be written.
+pub async fn overwrite_leader(
+    ctx: &Context,
+    lease: &ResourceLease,
+    leader: &Leader,
+) -> Result<(), Error> {
+    leader::write(ctx, lease, &mut leader.clone(), "overwrite the leader").await
+}

@@ -1,0 +1,139 @@
+//! Giving leases up.
+
+use std::time::Duration;
+
+use ondisk::{Generation, HostId, Leader, Lver, Timestamp};
+
+use super::super::{release, release_leader};
+use super::{acquire, committed, held};
+use crate::testing::{Fault, RESOURCE, SMALL, World, context, member, name};
+
+#[tokio::test(start_paused = true)]
+async fn a_release_says_so_in_the_dblock_and_frees_the_leader() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let mut held = held(&world, &ctx).await;
+    let freed = release(&ctx, &mut held, None).await.unwrap().unwrap();
+    assert_eq!(world.requests(), "R 0, W 0, W 2");
+    assert_eq!(freed, world.leader());
+    assert_eq!((freed.timestamp, freed.lver), (Timestamp::FREE, Lver(1)));
+    assert_eq!(
+        (freed.owner_id, freed.owner_generation),
+        (HostId(1), Generation(1))
+    );
+    let dblock = world.dblock(1);
+    assert!(dblock.is_released());
+    assert_eq!((dblock.mbal, dblock.bal, dblock.inp), (1, 1, HostId(1)));
+    // The next one.
+    assert_eq!(
+        acquire(&world, &ctx).await.unwrap().held.leader.lver,
+        Lver(2)
+    );
+    assert_eq!(world.dblock(1).mbal, 2001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_is_renamed_when_it_is_released() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let mut held = held(&world, &ctx).await;
+    release(&ctx, &mut held, Some(&name("new"))).await.unwrap();
+    assert_eq!(world.leader().resource_name, name("new"));
+    assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -227);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_another_host_wrote_is_left_to_it() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let mut held = held(&world, &ctx).await;
+    let theirs = committed(&held.leader, &held.dblock, 2);
+    let theirs = world.disk.poke_leader(RESOURCE, &theirs);
+    assert!(release(&ctx, &mut held, None).await.unwrap().is_none());
+    assert_eq!(world.requests(), "R 0, W 2");
+    assert_eq!(world.leader(), theirs);
+    assert!(world.dblock(1).is_released());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_not_as_we_left_it_is_not_freed() {
+    type Change = (fn(&mut Leader), i32);
+    let changes: [Change; 5] = [
+        (|leader| leader.lver = Lver(2), -250),
+        (|leader| leader.timestamp = Timestamp::FREE, -251),
+        (|leader| leader.owner_id = HostId(2), -251),
+        (|leader| leader.owner_generation = Generation(2), -251),
+        (|leader| leader.num_hosts = 7, -251),
+    ];
+    for (change, code) in changes {
+        let (world, ctx) = (World::new(SMALL), context(10));
+        let mut held = held(&world, &ctx).await;
+        let changed = world.set_leader(change);
+        assert_eq!(
+            release(&ctx, &mut held, None).await.unwrap_err().code(),
+            code
+        );
+        assert_eq!(world.leader(), changed);
+        assert_eq!(world.requests(), "R 0, W 2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_failed_can_be_repeated() {
+    for fault in [Fault::Error, Fault::DoneButError] {
+        for number in 0..3 {
+            let (world, ctx) = (World::new(SMALL), context(10));
+            let mut held = held(&world, &ctx).await;
+            world.disk.fail(number, fault);
+            assert_eq!(release(&ctx, &mut held, None).await.unwrap_err().code(), -5);
+            release(&ctx, &mut held, None).await.unwrap();
+            assert!(world.dblock(1).is_released() && !world.leader().is_owned());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_waits_for_its_own_late_writes() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let mut held = held(&world, &ctx).await;
+    world.disk.fail(2, Fault::Hang);
+    assert_eq!(
+        release(&ctx, &mut held, None).await.unwrap_err().code(),
+        -202
+    );
+    world.requests();
+    assert_eq!(
+        release(&ctx, &mut held, None).await.unwrap_err().code(),
+        -202
+    );
+    assert_eq!(world.requests(), "");
+    let disk = world.disk.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        disk.release_hung();
+    });
+    assert!(
+        release(&ctx, &mut held, None).await.unwrap().is_none(),
+        "the late one has freed it"
+    );
+    assert!(!world.leader().is_owned());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_alone_can_be_freed() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let held = held(&world, &ctx).await;
+    let lease = &held.lease;
+    // Somebody else, who did not write it.
+    let nobody = member(0, 0);
+    assert!(
+        release_leader(&ctx, lease, nobody, None, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let freed = release_leader(&ctx, lease, held.us, Some(&held.leader), None)
+        .await
+        .unwrap();
+    assert_eq!(world.requests(), "R 0, R 0, W 0");
+    assert_eq!(freed, Some(world.leader()));
+    let again = release_leader(&ctx, lease, held.us, None, None).await;
+    assert_eq!(again.unwrap_err().code(), -251);
+}

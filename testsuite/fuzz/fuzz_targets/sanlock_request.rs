@@ -1,0 +1,6 @@
+//! One request on `sanlock.sock`: what is understood means the same after it was encoded.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| assert!(sanlock_proto::fuzz::request(bytes)));

@@ -1,0 +1,28 @@
+//! A cluster of lease daemons on one simulated disk, in one process, from one seed, under virtual time.
+//!
+//! Each simulated host runs the daemon's real manager over simulated storage, with a clock, processes, a
+//! wdmd and a watchdog device of its own. A plan of faults follows from the seed. A checker watches what
+//! processes were told that they hold and what lands on the disk, and says when something happens that must
+//! never happen; at the end, when the faults are over, everything must work again soon.
+
+pub mod admin;
+pub mod checker;
+pub mod clock;
+pub mod connection;
+mod disk;
+pub mod faults;
+pub mod gate;
+pub mod host;
+pub mod inject;
+pub mod layout;
+pub mod log;
+pub mod machine;
+pub mod process;
+pub mod quiet;
+pub mod random;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod trace;
+pub mod watchdog;
+pub mod world;

@@ -1,0 +1,187 @@
+//! The distribution's packages that the tests use.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cleanup::{Action, Undo, later};
+use crate::program::{Program, find};
+use crate::style;
+
+/// Something that a package brings.
+pub(crate) struct Need {
+    /// What it is for.
+    why: &'static str,
+    debian: &'static str,
+    fedora: &'static str,
+    present: fn() -> bool,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        why: "the original lease daemon, which ours is compared with",
+        debian: "sanlock",
+        fedora: "sanlock",
+        present: || Program::original().is_some(),
+    },
+    Need {
+        why: "its client library's headers, for the C programs that test ours",
+        debian: "libsanlock-dev",
+        fedora: "sanlock-devel",
+        present: || Path::new("/usr/include/sanlock.h").is_file(),
+    },
+    Need {
+        why: "its Python module, for the Python programs that test ours",
+        debian: "python3-sanlock",
+        fedora: "python3-sanlock",
+        present: || python(&["-c", "import sanlock"]),
+    },
+    Need {
+        why: "compiles those C programs",
+        debian: "gcc libc6-dev",
+        fedora: "gcc glibc-devel",
+        present: || find("cc").is_some(),
+    },
+    Need {
+        why: "compiles libFuzzer for the fuzz targets",
+        debian: "g++",
+        fedora: "gcc-c++",
+        present: || find("c++").is_some(),
+    },
+    Need {
+        why: "mounts the file system that hangs, fails and delays on command",
+        debian: "fuse3",
+        fedora: "fuse3",
+        present: || find("fusermount3").is_some(),
+    },
+];
+
+fn python(arguments: &[&str]) -> bool {
+    let quiet = Command::new("/usr/bin/python3")
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+/// `cargo xtask install-deps`
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only say what is missing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Installs what is missing, or says why that cannot be done.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        println!("Nothing is missing.");
+        return Ok(());
+    }
+    if options.dry_run {
+        name(&missing, Manager::here().unwrap_or(Manager::Apt));
+        return Ok(());
+    }
+    install(&missing)
+}
+
+/// What is not there.
+pub(crate) fn missing() -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| !(need.present)()).collect()
+}
+
+#[derive(Clone, Copy)]
+enum Manager {
+    Apt,
+    Dnf,
+}
+
+impl Manager {
+    fn here() -> Option<Manager> {
+        let apt = find("apt-get").map(|_| Manager::Apt);
+        apt.or_else(|| find("dnf").map(|_| Manager::Dnf))
+    }
+
+    fn package(self, need: &Need) -> &'static str {
+        match self {
+            Manager::Apt => need.debian,
+            Manager::Dnf => need.fedora,
+        }
+    }
+}
+
+fn name(missing: &[&Need], manager: Manager) {
+    for need in missing {
+        println!("  {:<16} {}", manager.package(need), style::quiet(need.why));
+    }
+}
+
+/// Installs these packages, after saying which and why.
+pub(crate) fn install(missing: &[&Need]) -> Result<()> {
+    let Some(manager) = Manager::here() else {
+        bail!("there is neither apt-get nor dnf here to install what is missing");
+    };
+    if !nix::unistd::geteuid().is_root() {
+        name(missing, manager);
+        bail!("only root may install these packages");
+    }
+    println!("Installing what the tests use and this machine lacks (--no-install to go without):");
+    name(missing, manager);
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|need| manager.package(need).split(' '))
+        .collect();
+    let _policy = keep_services_stopped();
+    match manager {
+        Manager::Apt => {
+            apt(&["update"])?;
+            // Of what is recommended nothing is used.
+            apt(&[
+                &["install", "--yes", "--no-install-recommends"],
+                packages.as_slice(),
+            ]
+            .concat())
+        }
+        Manager::Dnf => call(
+            "dnf",
+            &[&["install", "--assumeyes"], packages.as_slice()].concat(),
+        ),
+    }
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    call(
+        "apt-get",
+        &[&["-qq", "-o", "Dpkg::Use-Pty=0"], arguments].concat(),
+    )
+}
+
+fn call(program: &str, arguments: &[&str]) -> Result<()> {
+    let status = Command::new(program)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {program}"))?;
+    if !status.success() {
+        bail!("{program} {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// Debian starts what it installs, and among that is a watchdog daemon: not on a machine that only runs
+/// tests. An administrator's own policy is left alone.
+fn keep_services_stopped() -> Option<Undo> {
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    if policy.exists() || find("dpkg").is_none() {
+        return None;
+    }
+    std::fs::write(policy, "#!/bin/sh\nexit 101\n").ok()?;
+    let undo = later(Action::RemoveFile(policy.to_owned()));
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(policy, std::fs::Permissions::from_mode(0o755)).ok()?;
+    Some(undo)
+}
