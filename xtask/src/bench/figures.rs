@@ -29,8 +29,6 @@ pub(super) enum Target {
     RatioAtLeast(f64),
     /// At most so much.
     AtMost(f64),
-    /// What it takes beyond the floor: at most so many times what the original takes beyond it.
-    BeyondFloor(f64),
 }
 
 impl Target {
@@ -39,7 +37,6 @@ impl Target {
             Target::RatioAtMost(ratio) => format!("≤ {ratio}×"),
             Target::RatioAtLeast(ratio) => format!("≥ {ratio}×"),
             Target::AtMost(value) => format!("≤ {value} {}", unit.name()),
-            Target::BeyondFloor(ratio) => format!("≤ {ratio}× beyond floor"),
         }
     }
 }
@@ -100,15 +97,11 @@ impl Figure {
 
     /// Whether the target is met; `None` where there is nothing to compare with.
     pub(super) fn met(&self) -> Option<bool> {
-        let (ours, original) = (*self.values.first()?, self.values.get(1).copied());
+        let ours = *self.values.first()?;
         match self.target? {
             Target::RatioAtMost(most) => self.ratio().map(|ratio| ratio <= most),
             Target::RatioAtLeast(least) => self.ratio().map(|ratio| ratio >= least),
             Target::AtMost(most) => Some(ours <= most),
-            Target::BeyondFloor(most) => {
-                let (floor, original) = (self.floor?, original?);
-                Some(ours - floor <= most * (original - floor).max(0.0))
-            }
         }
     }
 }
@@ -156,12 +149,6 @@ mod tests {
         let alone = Figure::new("x", Unit::Seconds, vec![1.0]);
         assert_eq!(alone.clone().target(Target::RatioAtMost(0.5)).met(), None);
         assert_eq!(alone.target(Target::AtMost(0.5)).met(), Some(false));
-        let low = Figure::new("x", Unit::Milliseconds, vec![3.2, 4.0]).floor(Some(3.0));
-        assert_eq!(
-            low.clone().target(Target::BeyondFloor(0.5)).met(),
-            Some(true)
-        );
-        assert_eq!(low.target(Target::BeyondFloor(0.1)).met(), Some(false));
         let both = Figure::new("x", Unit::PerSecond, vec![3.0, 1.0]);
         assert_eq!(both.target(Target::RatioAtLeast(2.0)).met(), Some(true));
     }

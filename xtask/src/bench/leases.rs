@@ -57,13 +57,13 @@ pub(super) fn measure(session: &Session) -> Result<Vec<Figure>> {
     let ms = Unit::Milliseconds;
     Ok(vec![
         figure("exclusive acquire, p50", ms, &exclusive, acquire_median)
-            .target(Target::BeyondFloor(0.5)),
-        pooled("exclusive acquire, p99", &exclusive, 0.99).target(Target::RatioAtMost(1.0)),
+            .target(Target::RatioAtMost(0.6)),
+        pooled("exclusive acquire, p99", &exclusive, 0.99).target(Target::RatioAtMost(0.8)),
         figure("exclusive release, p50", ms, &exclusive, release_median)
-            .target(Target::BeyondFloor(0.5)),
+            .target(Target::RatioAtMost(1.0)),
         processor("processor time of acquire and release", &exclusive)
-            .target(Target::RatioAtMost(0.5)),
-        figure("shared acquire, p50", ms, &shared, acquire_median).target(Target::BeyondFloor(0.5)),
+            .target(Target::RatioAtMost(0.4)),
+        figure("shared acquire, p50", ms, &shared, acquire_median).target(Target::RatioAtMost(0.6)),
         figure("shared release, p50", ms, &shared, release_median).target(Target::RatioAtMost(1.0)),
         figure(
             "eight leases in one request, acquire, p50",
@@ -71,14 +71,14 @@ pub(super) fn measure(session: &Session) -> Result<Vec<Figure>> {
             &eight,
             acquire_median,
         )
-        .target(Target::BeyondFloor(0.5)),
+        .target(Target::RatioAtMost(0.4)),
         figure(
             "eight leases in one request, release, p50",
             ms,
             &eight,
             release_median,
         )
-        .target(Target::BeyondFloor(0.5)),
+        .target(Target::RatioAtMost(1.0)),
     ])
 }
 

@@ -29,7 +29,7 @@ pub(super) fn measure_disk(session: &Session) -> Result<Vec<Figure>> {
     let (rate, processor) = throughput(session, &dir, &dir, 32, session.rounds)?;
     Ok(vec![
         rate.named("32 clients, acquired and released")
-            .target(Target::RatioAtLeast(1.5)),
+            .target(Target::RatioAtLeast(1.8)),
         processor
             .named("32 clients, processor time of each")
             .target(Target::RatioAtMost(0.5)),
@@ -51,7 +51,7 @@ pub(super) fn measure_slow_disk(session: &Session) -> Result<Vec<Figure>> {
     )?;
     Ok(vec![
         rate.named("64 clients with 5 ms more for each request, acquired and released")
-            .target(Target::RatioAtLeast(4.0)),
+            .target(Target::RatioAtLeast(6.0)),
     ])
 }
 

@@ -63,7 +63,7 @@ pub(super) fn measure_joining(session: &Session) -> Result<Vec<Figure>> {
         )
         .floor(Some(waiting))
         .target(Target::AtMost(waiting + 0.5)),
-        Figure::new("one lockspace left", Unit::Milliseconds, left).target(Target::AtMost(200.0)),
+        Figure::new("one lockspace left", Unit::Milliseconds, left).target(Target::AtMost(300.0)),
         Figure::new("35 lockspaces left at once", Unit::Milliseconds, all_left)
             .target(Target::RatioAtMost(0.2)),
     ])
@@ -110,19 +110,19 @@ pub(super) fn measure_idling(session: &Session) -> Result<Vec<Figure>> {
             Unit::Milliseconds,
             used,
         )
-        .target(Target::RatioAtMost(0.5)),
+        .target(Target::RatioAtMost(1.0)),
         Figure::new(
             "50 idle lockspaces, memory (RSS)",
             Unit::Mebibytes,
             resident,
         )
-        .target(Target::AtMost(60.0)),
+        .target(Target::RatioAtMost(1.0)),
         Figure::new(
             "50 idle lockspaces, memory (PSS)",
             Unit::Mebibytes,
             proportional,
         )
-        .target(Target::AtMost(60.0)),
+        .target(Target::RatioAtMost(1.0)),
     ])
 }
 
