@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ondisk::Timestamp;
+use ondisk::{Name, Timestamp};
 use storage::block_queue::MaxSectors;
 use storage::{BoxFuture, Storage};
 
@@ -155,6 +155,12 @@ pub trait Host: Send + Sync + Debug + 'static {
         name: String,
         fire_timeout: u32,
     ) -> BoxFuture<Result<Box<dyn Watchdog>, WatchdogError>>;
+
+    /// Takes note whether this daemon is in a lockspace, for [`Host::died_joined`] of a later one.
+    fn note_membership(&self, space: Name, joined: bool) -> BoxFuture<()>;
+
+    /// Whether an earlier daemon on this host ended, since the host started, while it was in a lockspace.
+    fn died_joined(&self, space: Name) -> BoxFuture<bool>;
 
     /// Sends a signal to a process, through the helper that has the rights.
     ///

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod host;
 pub mod join_all;
 pub mod manager;
+pub mod membership;
 pub mod real_host;
 pub mod server;
 pub mod settings;

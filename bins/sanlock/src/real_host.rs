@@ -12,15 +12,20 @@ use std::time::Duration;
 use daemon::helper::{Helper, Order, SendError};
 use daemon::{Clock, Process, ProcessState};
 use nix::sys::signal::Signal;
+use ondisk::Name;
 use storage::block_queue::{BlockQueue, MaxSectors};
-use storage::{BoxFuture, DirectIo, Storage};
+use storage::{BoxFuture, DirectIo, IoError, Storage};
 use tokio::runtime::Handle;
 use tracing::{debug, error};
 
 use crate::host::{
     HelperError, HelperStatus, Host, KillPath, Pid, StopSignal, Watchdog, WatchdogError,
 };
+use crate::membership::Membership;
 use crate::watchdog;
+
+/// How long the run directory is waited for; it is in memory on most hosts.
+const RUN_DIR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// This machine.
 pub struct RealHost {
@@ -29,6 +34,7 @@ pub struct RealHost {
     general: Handle,
     renewals: Handle,
     helper: Arc<Helper>,
+    membership: Membership,
     helper_full: AtomicU32,
     helper_alive_at: AtomicU64,
     am_root: bool,
@@ -48,6 +54,7 @@ impl RealHost {
         general: Handle,
         renewals: Handle,
         helper: Arc<Helper>,
+        membership: Membership,
     ) -> Self {
         Self {
             storage,
@@ -55,6 +62,7 @@ impl RealHost {
             general,
             renewals,
             helper,
+            membership,
             helper_full: AtomicU32::new(0),
             helper_alive_at: AtomicU64::new(0),
             am_root: nix::unistd::geteuid().is_root(),
@@ -88,6 +96,13 @@ impl RealHost {
                 HelperError::Gone
             }
         })
+    }
+}
+
+fn unreadable(notes: &Membership, failed: &std::io::Error) -> IoError {
+    IoError::Os {
+        action: format!("use {}", notes.directory().display()),
+        errno: failed.raw_os_error().unwrap_or(0),
     }
 }
 
@@ -128,6 +143,43 @@ impl Host for RealHost {
         fire_timeout: u32,
     ) -> BoxFuture<Result<Box<dyn Watchdog>, WatchdogError>> {
         Box::pin(watchdog::connect(name, fire_timeout))
+    }
+
+    fn note_membership(&self, space: Name, joined: bool) -> BoxFuture<()> {
+        let notes = self.membership.clone();
+        let noted = self
+            .renewal_storage
+            .run(self.membership.directory(), move || {
+                let noted = notes.note(&space, joined);
+                noted.map_err(|failed| unreadable(&notes, &failed))
+            });
+        Box::pin(async move {
+            if let Err(failed) = noted.within(RUN_DIR_PATIENCE).await {
+                error!(
+                    "whether lockspace {space} is joined could not be noted: {failed}; a later daemon may take \
+                     what this one leaves behind for dead"
+                );
+            }
+        })
+    }
+
+    fn died_joined(&self, space: Name) -> BoxFuture<bool> {
+        let notes = self.membership.clone();
+        let found = self
+            .renewal_storage
+            .run(self.membership.directory(), move || {
+                let found = notes.is_noted(&space);
+                found.map_err(|failed| unreadable(&notes, &failed))
+            });
+        Box::pin(async move {
+            found.within(RUN_DIR_PATIENCE).await.unwrap_or_else(|failed| {
+                error!(
+                    "whether an earlier daemon left lockspace {space} cannot be told: {failed}; the worst is \
+                     assumed"
+                );
+                true
+            })
+        })
     }
 
     fn kill(&self, pid: Pid, signal: StopSignal) -> Result<(), HelperError> {

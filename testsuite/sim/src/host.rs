@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ondisk::Timestamp;
+use ondisk::{Name, Timestamp};
 use sanlock::host::{HelperError, Host, KillPath, Pid, StopSignal, Watchdog, WatchdogError};
 use storage::block_queue::MaxSectors;
 use storage::{BoxFuture, Storage};
@@ -110,6 +110,22 @@ impl Host for SimHost {
                 client,
             }) as Box<dyn Watchdog>)
         })
+    }
+
+    fn note_membership(&self, space: Name, joined: bool) -> BoxFuture<()> {
+        let mut state = self.machine.state();
+        if joined {
+            state.noted.insert(space);
+        } else {
+            state.noted.remove(&space);
+        }
+        Box::pin(std::future::ready(()))
+    }
+
+    fn died_joined(&self, space: Name) -> BoxFuture<bool> {
+        Box::pin(std::future::ready(
+            self.machine.state().noted.contains(&space),
+        ))
     }
 
     fn kill(&self, pid: Pid, signal: StopSignal) -> Result<(), HelperError> {

@@ -1,9 +1,10 @@
 //! A simulated host: power, clock, processes, daemon, wdmd.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use ondisk::Name;
 use sanlock::host::Pid;
 use sanlock::manager::Manager;
 use storage::sim::HostLabel;
@@ -93,8 +94,10 @@ pub struct State {
     pub watchdog: Watchdog,
     /// The daemon.
     pub daemon: Option<Daemon>,
-    /// The daemon was killed: nobody starts it again before the host is reset.
+    /// The daemon was killed, and nobody has found out yet whether it is really gone.
     pub daemon_killed: bool,
+    /// The lockspaces that the daemon noted as joined, for the next one.
+    pub noted: BTreeSet<Name>,
     /// The processes that use leases.
     pub processes: BTreeMap<i32, Process>,
     last_pid: i32,
@@ -150,6 +153,7 @@ impl Machine {
             watchdog: Watchdog::new(scenario.fire_timeout, scenario.closing_pets),
             daemon: None,
             daemon_killed: false,
+            noted: BTreeSet::new(),
             processes: BTreeMap::new(),
             last_pid: 0,
             helper_stuck: 0,
@@ -247,6 +251,7 @@ impl Machine {
             state.on = false;
             let daemon = state.daemon.take();
             state.daemon_killed = false;
+            state.noted.clear();
             state.processes.clear();
             state.maker = None;
             state.watchdog = Watchdog::new(1, false);
@@ -317,9 +322,8 @@ impl Machine {
         daemon.gate.close();
     }
 
-    /// Whether a new daemon may be started after one that was killed: if that was in no lockspace, and is
-    /// really gone. A process is not while one of its requests is with the kernel. Otherwise the host is
-    /// about to be reset.
+    /// Whether a new daemon may be started after one that was killed: if that is really gone. A process is
+    /// not while one of its requests is with the kernel. If it was in a lockspace the host is about to be reset.
     pub fn forget_killed_daemon(&self) -> bool {
         let storage = &self.world.storage;
         let under_way: usize = self
@@ -328,10 +332,14 @@ impl Machine {
             .map(|label| storage.under_way(label))
             .sum();
         let mut state = self.state();
-        if under_way != 0 || state.watchdog.has_expiry() {
+        if under_way != 0 {
             return false;
         }
         state.daemon_killed = false;
+        if state.watchdog.has_expiry() {
+            self.world
+                .count("daemon started again after it was killed in a lockspace");
+        }
         drop(state);
         self.world.check(|checker| checker.left(self.number));
         true

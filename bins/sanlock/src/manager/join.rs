@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ondisk::Leader;
-use paxos::delta::{self, DeltaLease, RenewalPolicy, Renewer};
+use paxos::delta::{self, DeltaLease, Namesake, RenewalPolicy, Renewer};
 use paxos::{Cancel, Context};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::host::{Watchdog, WatchdogError};
 
@@ -87,6 +87,8 @@ impl Manager {
             ..Renewal::default()
         });
 
+        // Before anybody can take a lease in it.
+        self.host.note_membership(space.spec.name, true).await;
         if self.list_joined(&space) {
             debug!(space = space.id, "joined lockspace {}", space.spec.name);
             let watchdog = Arc::new(std::mem::take(&mut held.watchdog));
@@ -109,6 +111,7 @@ impl Manager {
             } else if state_known {
                 give_back(&space, held).await;
             }
+            self.host.note_membership(space.spec.name, false).await;
             self.lockspace_ended(&space, Phase::Gone);
         } else {
             debug!(
@@ -117,6 +120,7 @@ impl Manager {
             );
             release_watchdog(&space, &held.watchdog);
             give_back(&space, held).await;
+            self.host.note_membership(space.spec.name, false).await;
             self.lockspace_ended(&space, Phase::Failed(-1));
         }
     }
@@ -203,6 +207,24 @@ impl Manager {
         ))
     }
 
+    /// Whether processes that an earlier daemon of this host watched may still use leases.
+    ///
+    /// If that daemon died, they run on until the watchdog resets the host. A new generation of our host
+    /// id would tell the other hosts at once that they are dead. Where no watchdog is used nothing ends
+    /// them, and waiting would not help.
+    async fn what_was_left_behind(&self, space: &Space) -> Namesake {
+        if !self.settings.use_watchdog || !self.host.died_joined(space.spec.name).await {
+            return Namesake::Gone;
+        }
+        warn!(
+            space = space.id,
+            "an earlier daemon ended without leaving lockspace {}, and processes may still use its leases: \
+             the host id is taken again when the watchdog must have reset this host, not before",
+            space.spec.name
+        );
+        Namesake::MayLive
+    }
+
     async fn connect_watchdog(
         &self,
         space: &Space,
@@ -240,7 +262,8 @@ impl Manager {
                 }
             }
         };
-        let acquired = lease.acquire(context, &self.settings.our_host_name, &cancel);
+        let namesake = self.what_was_left_behind(space).await;
+        let acquired = lease.acquire(context, &self.settings.our_host_name, namesake, &cancel);
         tokio::pin!(unwanted, acquired);
         tokio::select! {
             biased;

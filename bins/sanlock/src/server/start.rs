@@ -20,6 +20,7 @@ use tracing::{debug, error, info, warn};
 use crate::cli::DaemonOptions;
 use crate::host::Host;
 use crate::manager::Manager;
+use crate::membership::Membership;
 use crate::real_host::RealHost;
 use crate::settings::{LogSettings, Settings};
 use crate::version;
@@ -203,6 +204,7 @@ impl Starting {
             runtime.handle().clone(),
             renewals,
             Arc::new(helper),
+            Membership::new(&run_dir),
         ));
         let ended = runtime.block_on(self.serve(host, &log, ready));
         log.flush(Duration::from_secs(1));

@@ -32,6 +32,10 @@ pub const CASES: &[Case] = &[
     ),
     ("a_lost_wdmd_does_not_stop_the_renewals", a_lost_wdmd),
     ("a_forced_shutdown_lets_wdmd_go", a_forced_shutdown),
+    (
+        "what_a_dead_daemon_left_behind_is_not_taken_for_dead",
+        a_dead_daemon,
+    ),
 ];
 
 /// `SANLK_WD_ERROR`.
@@ -326,5 +330,48 @@ fn a_forced_shutdown() -> Outcome {
     assert_eq!(heard.lives().last(), Some(&(0, 0)));
     assert_eq!(heard.order().last(), Some(&"refcount_clear"));
     assert_eq!(lab.daemon.ended(PATIENCE).code(), Some(0));
+    Outcome::Passed
+}
+
+fn a_dead_daemon() -> Outcome {
+    if let Some(skipped) = unlike_the_original("it rejoins after 2 x io_timeout") {
+        return skipped;
+    }
+    if let Err(outcome) = namespace::enter() {
+        return outcome;
+    }
+    let _wdmd = Wdmd::start(Kind::Opens(10));
+    let scratch = Scratch::in_memory();
+    let setup = Setup::new(scratch.path(), "one")
+        .with(&["-w", "1", "-g", "6"])
+        .configured("watchdog_fire_timeout = 10\n");
+    let path = scratch.file("leases", 2);
+    let (space, lease) = (lockspace("ls", 1, &path), resource("ls", "r", &path, 1));
+    let daemon = setup.start();
+    daemon.format(&space, 1, &[&lease]);
+    daemon.join(&space, 1);
+    let mut holder = Holder::start(&daemon);
+    assert_eq!(holder.acquire(AcquireFlags::NONE, &[&lease]), 0);
+    daemon.crash();
+
+    // The holder lives on until the watchdog resets the host, which a stand-in does not do.
+    let daemon = setup.start();
+    let began = Instant::now();
+    daemon.join(&space, 1);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(VALID + 10), "{took:?}");
+    measured(&format!("joined again {took:?} after a crash"));
+    let said = daemon.said();
+    assert!(
+        said.contains("an earlier daemon ended without leaving lockspace ls"),
+        "{said}"
+    );
+    // Left in order, nothing is left behind.
+    assert_eq!(code(daemon.client.rem_lockspace(&space, RemFlags::NONE)), 0);
+    daemon.crash();
+    let daemon = setup.start();
+    daemon.join(&space, 1);
+    let sentences = daemon.said().matches("an earlier daemon ended").count();
+    assert_eq!(sentences, 1);
     Outcome::Passed
 }

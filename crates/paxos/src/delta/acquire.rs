@@ -19,8 +19,18 @@ enum First {
     Death(Duration),
 }
 
-fn before_writing(ctx: &Context, leader: &Leader, our_name: &Name) -> First {
-    if leader.timestamp.is_free() || leader.resource_name == *our_name {
+/// What is known of the last user of a host id, if it had our host's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namesake {
+    /// It was this host, and nothing that relied on the host id then still runs.
+    Gone,
+    /// It was this host, and processes that relied on it may still run: it is treated like another host.
+    MayLive,
+}
+
+fn before_writing(ctx: &Context, leader: &Leader, our_name: &Name, namesake: Namesake) -> First {
+    let was_us = leader.resource_name == *our_name;
+    if leader.timestamp.is_free() || (was_us && namesake == Namesake::Gone) {
         return First::Nothing;
     }
     let theirs = io_timeout_of(leader).unwrap_or(UNKNOWN_IO_TIMEOUT);
@@ -38,7 +48,8 @@ impl DeltaLease {
     /// Takes the host id for the host called `our_name`, and returns the leader that says so.
     ///
     /// This takes twice the former owner's io timeout at least; 8 to 10 times and the watchdog's time
-    /// if that host had another name and did not release the id. Cancelling wakes it at once.
+    /// if that host did not release the id and had another name, or is a [`Namesake::MayLive`]. Cancelling
+    /// wakes it at once.
     ///
     /// Our host id counts from the returned leader's timestamp, which was taken before it was written.
     ///
@@ -50,6 +61,7 @@ impl DeltaLease {
         &self,
         ctx: &Context,
         our_name: &Name,
+        namesake: Namesake,
         cancel: &Cancel,
     ) -> Result<Leader, Error> {
         let (name, area) = (self.name(), &self.area.area);
@@ -60,7 +72,7 @@ impl DeltaLease {
         let found = self.read(ctx).await?;
         // Only the name of the host itself was free to choose: it ends before the last byte.
         let our_name = fitting(our_name);
-        let base = match before_writing(ctx, &found, &our_name) {
+        let base = match before_writing(ctx, &found, &our_name, namesake) {
             First::Death(delay) if !planted!(ctx, SkipLargeDelay) => {
                 tracing::info!(
                     lease = %name, owner = ?found.resource_name, seconds = delay.as_secs(),

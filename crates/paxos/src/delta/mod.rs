@@ -12,6 +12,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use acquire::Namesake;
 pub use renew::{HostEvent, Renewal, RenewalPolicy, Renewed, Renewer};
 pub use scan::{SeenLease, scan};
 

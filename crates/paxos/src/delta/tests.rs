@@ -3,7 +3,9 @@ use std::time::Duration;
 use ondisk::{Generation, Geometry, HostBitmap, HostId, IoTimeout, Leader, SectorSize, Timestamp};
 use tokio::time::Instant;
 
-use super::{DeltaArea, HostEvent, RenewalPolicy, Renewer, init, probe, read_lockspace, scan};
+use super::{
+    DeltaArea, HostEvent, Namesake, RenewalPolicy, Renewer, init, probe, read_lockspace, scan,
+};
 use crate::testing::{Fault, MemDisk, SMALL, World, context, name};
 use crate::{Cancel, Context, Error};
 
@@ -19,7 +21,7 @@ fn renewer(world: &World, acquired: Leader) -> Renewer {
 async fn acquired(world: &World, ctx: &Context) -> Renewer {
     let leader = world
         .delta(1)
-        .acquire(ctx, &name("us"), &NEVER())
+        .acquire(ctx, &name("us"), Namesake::Gone, &NEVER())
         .await
         .unwrap();
     world.disk.requests(0, SMALL);
@@ -32,7 +34,7 @@ async fn a_free_host_id_takes_twice_the_io_timeout() {
         let (world, ctx, start) = (World::new(geometry), context(10), Instant::now());
         let leader = world
             .delta(7)
-            .acquire(&ctx, &name("us"), &NEVER())
+            .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
             .await
             .unwrap();
         assert_eq!(start.elapsed(), Duration::from_secs(20));
@@ -56,7 +58,7 @@ async fn a_host_of_our_name_is_not_waited_for() {
     world.renew(1, 4, 500, 10);
     let leader = world
         .delta(1)
-        .acquire(&ctx, &name("host1"), &NEVER())
+        .acquire(&ctx, &name("host1"), Namesake::Gone, &NEVER())
         .await
         .unwrap();
     assert_eq!(
@@ -71,6 +73,32 @@ async fn a_host_of_our_name_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_of_our_name_may_have_left_processes_behind() {
+    for (namesake, wait) in [(Namesake::Gone, 20), (Namesake::MayLive, 140 + 20)] {
+        let (world, ctx, start) = (World::new(SMALL), context(10), Instant::now());
+        world.renew(1, 4, 500, 10);
+        let leader = world
+            .delta(1)
+            .acquire(&ctx, &name("host1"), namesake, &NEVER())
+            .await
+            .unwrap();
+        assert_eq!(leader.owner_generation, Generation(5));
+        assert_eq!(start.elapsed(), Duration::from_secs(wait), "{namesake:?}");
+    }
+    let (world, ctx, start) = (World::new(SMALL), context(10), Instant::now());
+    world
+        .delta(1)
+        .acquire(&ctx, &name("us"), Namesake::MayLive, &NEVER())
+        .await
+        .unwrap();
+    assert_eq!(
+        start.elapsed(),
+        Duration::from_secs(20),
+        "it was given back"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_host_must_be_dead_first_by_its_own_timeouts() {
     // 8 * 30 + 60, then 2 * 30.
     for (theirs, wait) in [(10, 140 + 20), (30, 300 + 60), (0, 8 * 255 + 60 + 20)] {
@@ -78,7 +106,7 @@ async fn another_host_must_be_dead_first_by_its_own_timeouts() {
         world.renew(1, 1, 500, theirs);
         world
             .delta(1)
-            .acquire(&ctx, &name("us"), &NEVER())
+            .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
             .await
             .unwrap();
         assert_eq!(start.elapsed(), Duration::from_secs(wait));
@@ -100,7 +128,7 @@ async fn a_renewed_host_id_is_busy() {
     });
     let error = world
         .delta(1)
-        .acquire(&ctx, &name("us"), &NEVER())
+        .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
         .await
         .unwrap_err();
     assert_eq!(error.code(), -262);
@@ -125,7 +153,7 @@ async fn a_host_id_that_is_released_meanwhile_is_free() {
     });
     let leader = world
         .delta(1)
-        .acquire(&ctx, &name("us"), &NEVER())
+        .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
         .await
         .unwrap();
     assert_eq!(leader.owner_generation, Generation(4));
@@ -146,7 +174,7 @@ async fn of_two_hosts_at_once_only_the_last_writer_has_the_id() {
     });
     let error = world
         .delta(1)
-        .acquire(&ctx, &name("us"), &NEVER())
+        .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
         .await
         .unwrap_err();
     assert_eq!(error.code(), -262);
@@ -168,7 +196,7 @@ async fn cancelling_wakes_at_once() {
     });
     let error = world
         .delta(1)
-        .acquire(&ctx, &name("us"), &cancel)
+        .acquire(&ctx, &name("us"), Namesake::Gone, &cancel)
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Cancelled { .. }));
@@ -182,7 +210,7 @@ async fn an_earlier_write_that_hangs_is_waited_for() {
     world.disk.fail(1, Fault::Hang);
     let error = world
         .delta(1)
-        .acquire(&ctx, &name("us"), &NEVER())
+        .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
         .await
         .unwrap_err();
     assert_eq!((error.code(), ctx.late.count()), (-202, 1));
@@ -191,7 +219,7 @@ async fn an_earlier_write_that_hangs_is_waited_for() {
 
     let error = world
         .delta(1)
-        .acquire(&ctx, &name("us"), &NEVER())
+        .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
         .await
         .unwrap_err();
     assert_eq!(error.code(), -202);
@@ -208,7 +236,7 @@ async fn an_earlier_write_that_hangs_is_waited_for() {
     });
     let leader = world
         .delta(1)
-        .acquire(&ctx, &name("us"), &NEVER())
+        .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
         .await
         .unwrap();
     assert_eq!(
@@ -502,7 +530,7 @@ async fn a_host_id_that_does_not_exist_is_refused() {
     world.renew(1, u64::MAX, 0, 10);
     let error = world
         .delta(1)
-        .acquire(&ctx, &name("us"), &NEVER())
+        .acquire(&ctx, &name("us"), Namesake::Gone, &NEVER())
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Exhausted { .. }));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ondisk::{Generation, HostBitmap, HostId, Timestamp};
-use paxos::delta::{RenewalPolicy, Renewer};
+use paxos::delta::{Namesake, RenewalPolicy, Renewer};
 use paxos::resource::{AcquireOptions, InitKind, acquire_owner, release_leader};
 use paxos::rindex::{Index, IndexUpdate};
 use paxos::{Cancel, Member, NoLiveness, delta, resource, rindex};
@@ -52,7 +52,8 @@ fn host_ids() {
             // Acquired, renewed and released, and then with another name that does not fill the field.
             pair.c(&["acquire_id", "-s", &pair.c_lockspace(host), "-e", host_name]);
             let ctx = at_times(&[pair.their_leader(offset).timestamp]);
-            let acquired = run(lease.acquire(&ctx, &name(host_name), &Cancel::new())).unwrap();
+            let acquired =
+                run(lease.acquire(&ctx, &name(host_name), Namesake::Gone, &Cancel::new())).unwrap();
             pair.must_be_alike("acquire_id", &[]);
 
             pair.c(&["renew_id", "-s", &pair.c_lockspace(host)]);
@@ -75,9 +76,10 @@ fn host_ids() {
         pair.same_again();
         pair.c(&["acquire_id", "-s", &pair.c_lockspace(1), "-e", "other"]);
         let ctx = at_times(&[pair.their_leader(0).timestamp]);
-        let acquired = run(pair
-            .delta_lease(1)
-            .acquire(&ctx, &name("other"), &Cancel::new()));
+        let acquired =
+            run(pair
+                .delta_lease(1)
+                .acquire(&ctx, &name("other"), Namesake::Gone, &Cancel::new()));
         assert_eq!(acquired.unwrap().owner_generation, Generation(3));
         pair.must_be_alike("acquire_id of the same host", &[]);
     });

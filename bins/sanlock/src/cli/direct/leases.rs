@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ondisk::{Generation, Geometry, HostBitmap, HostId, Leader, LeaderFault, Name};
-use paxos::delta::{RenewalPolicy, Renewer};
+use paxos::delta::{Namesake, RenewalPolicy, Renewer};
 use paxos::resource::release_leader;
 use paxos::{
     AcquireOptions, Area, Cancel, DeltaArea, DeltaLease, Member, NoLiveness, ResourceLease,
@@ -128,7 +128,7 @@ impl Run<'_, '_> {
         let name = Name::from_bytes(name.get(..Name::LEN).unwrap_or(name)).unwrap_or_default();
         let ctx = context(self.options);
         self.runtime
-            .block_on(lease.acquire(&ctx, &name, &Cancel::new()))?;
+            .block_on(lease.acquire(&ctx, &name, Namesake::Gone, &Cancel::new()))?;
         Ok(())
     }
 
