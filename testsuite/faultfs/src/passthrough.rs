@@ -215,6 +215,8 @@ impl Filesystem for Passthrough {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // Without it a submission of asynchronous I/O would wait for its completion.
         let _ = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO);
+        // A large request stays in one piece, as on most disks, so that a delay counts once.
+        let _ = config.add_capabilities(InitFlags::FUSE_MAX_PAGES);
         // Held asynchronous requests count as background ones and must not use these up.
         let _ = config.set_max_background(u16::MAX);
         let _ = config.set_congestion_threshold(u16::MAX);

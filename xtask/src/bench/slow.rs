@@ -17,7 +17,7 @@ pub(super) struct SlowDisk {
     control: PathBuf,
     child: Child,
     /// Undone in this order.
-    undo: [Option<Undo>; 2],
+    undo: [Option<Undo>; 3],
 }
 
 impl SlowDisk {
@@ -28,7 +28,14 @@ impl SlowDisk {
             "there is no /dev/fuse here"
         );
         let program = workspace::build_release("faultfs")?;
-        let (mount, backing) = (dir.join("mount"), dir.join("backing"));
+        // In memory, so that the delay is nearly all that a request takes.
+        let memory = Path::new("/dev/shm");
+        let backing = if memory.is_dir() {
+            memory.join(format!("leasehold-bench-{}", std::process::id()))
+        } else {
+            dir.join("backing")
+        };
+        let mount = dir.join("mount");
         for path in [&mount, &backing] {
             std::fs::create_dir_all(path)
                 .with_context(|| format!("cannot create {}", path.display()))?;
@@ -46,6 +53,7 @@ impl SlowDisk {
         let undo = [
             Some(later(Action::Terminate(child.id()))),
             Some(later(Action::Unmount(mount.clone()))),
+            Some(later(Action::RemoveDir(backing))),
         ];
         let mut line = String::new();
         let output = child.stdout.take().context("faultfs has no output")?;
@@ -90,10 +98,11 @@ impl SlowDisk {
 
 impl Drop for SlowDisk {
     fn drop(&mut self) {
-        let [terminate, unmount] = &mut self.undo;
+        let [terminate, unmount, remove] = &mut self.undo;
         terminate.take();
         // Only to take its exit status.
         let _ = self.child.wait();
         unmount.take();
+        remove.take();
     }
 }
