@@ -1,7 +1,7 @@
 //! From whoever logs to the ring and the destinations.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::RING_SIZE;
 use super::line::{Dates, Line, Record};
-use super::priority::Priority;
+use super::priority::{Priority, Threshold};
 use super::ring::Ring;
 use super::target::{QUEUE, Target, dropped_line};
 use crate::{Error, realtime, signals};
@@ -18,6 +18,12 @@ use crate::{Error, realtime, signals};
 pub(super) struct Hub {
     queue: SyncSender<Record>,
     dropped: AtomicU64,
+    /// Records that came since they were last moved on, or a few more.
+    waiting: AtomicUsize,
+    /// How many may wait before they are moved on although no destination wants them.
+    many: usize,
+    /// What each destination takes.
+    thresholds: Vec<Threshold>,
     /// Moves records on whenever it is woken.
     thread: OnceLock<Thread>,
     /// Never taken by who logs.
@@ -46,6 +52,9 @@ impl Hub {
         let hub = Arc::new(Self {
             queue: sender,
             dropped: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            many: queue / 8,
+            thresholds: targets.iter().map(Target::threshold).collect(),
             thread: OnceLock::new(),
             far: Mutex::new(Far {
                 queue: receiver,
@@ -74,13 +83,18 @@ impl Hub {
     /// Takes a record down. Never waits: neither for room nor for a lock.
     ///
     /// The receiver only ever looks without waiting, so that sending finds no waiter whose lock it
-    /// would have to take; it is woken here instead.
+    /// would have to take; it is woken here instead. What goes to the ring alone can wait there until
+    /// somebody wants to see it: waking a thread for each such record costs more than writing it.
     pub(super) fn push(&self, record: Record) {
+        let priority = record.priority;
         if self.queue.try_send(record).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
+        let many = self.waiting.fetch_add(1, Ordering::Relaxed) >= self.many;
+        if many || self.thresholds.iter().any(|to| to.lets_pass(priority)) {
+            if let Some(thread) = self.thread.get() {
+                thread.unpark();
+            }
         }
     }
 
@@ -96,6 +110,7 @@ impl Hub {
         // A panic under the lock leaves at worst half a line in the ring.
         let mut guard = self.far.lock().unwrap_or_else(PoisonError::into_inner);
         let far = &mut *guard;
+        self.waiting.store(0, Ordering::Relaxed);
         // No more than fit into the queue, so that a flood does not keep a caller here.
         for _ in 0..=QUEUE {
             let Ok(record) = far.queue.try_recv() else {

@@ -73,6 +73,11 @@ impl Target {
         })
     }
 
+    /// What it takes.
+    pub(super) fn threshold(&self) -> Threshold {
+        self.threshold
+    }
+
     /// Queues a line that is urgent enough, or counts it as dropped. Never waits.
     pub(super) fn offer(&self, line: &Line) {
         if !self.threshold.lets_pass(line.priority) {

@@ -361,6 +361,19 @@ fn a_flood_is_counted_and_never_waits() {
 }
 
 #[test]
+fn what_only_the_ring_takes_is_not_lost_before_somebody_looks() {
+    let hub = Hub::start_with(Vec::new(), false, 80, RING_SIZE).unwrap();
+    for round in 0..100 {
+        for _ in 0..8 {
+            hub.log(Priority::ERROR, "in between");
+        }
+        if round % 10 == 9 {
+            assert_eq!(text_of(&hub.dump()).len(), 8 * (round + 1));
+        }
+    }
+}
+
+#[test]
 fn who_logs_takes_no_lock_of_the_readers() {
     let hub = Hub::start(Vec::new(), false).unwrap();
     let (held, release) = (Arc::clone(&hub), Arc::new(AtomicBool::new(false)));
