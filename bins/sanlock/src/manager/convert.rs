@@ -59,11 +59,8 @@ impl Manager {
             if resource.shared == shared {
                 return Err(errno::ALREADY);
             }
-            // The C program looks at other hosts only.
-            if !shared && resource.holders.len() > 1 {
-                return Err(errno::AGAIN);
-            }
-            // The ballot asks other hosts only; here is who else on this host still reads.
+            // The ballot asks other hosts only, and so does the C program; here is who else on this host still
+            // reads.
             if !shared && resource.holders.len() > 1 {
                 return Err(errno::AGAIN);
             }

@@ -117,10 +117,13 @@ async fn take_back(ctx: &Context, held: &mut Held, mut failed: AcquireError) -> 
 
 /// Makes an exclusive lease shared.
 ///
+/// [`Held::mode`] is shared from the moment at which our shared hold is about to be marked, whatever becomes
+/// of that: a mark whose write failed may reach the disk at any later time, and gives the lease away then.
+/// Nothing is written over it either, as whoever has seen it may count on it.
+///
 /// # Errors
-/// If it cannot be written. The lease is still exclusive if it is certain that our shared hold was not
-/// marked. If it may have been, or the leader could not be freed, [`Held::mode`] is shared from now on, and
-/// the release frees the leader as well.
+/// If it cannot be written. The lease is still exclusive if nothing of it was sent. If it is shared, others
+/// may not see that before the release, which frees the leader as well.
 pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Error> {
     if held.mode == Mode::Shared {
         return Err(Error::AlreadyHeldSo {
@@ -130,23 +133,9 @@ pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Err
     held.lease.settle(ctx).await?;
     let (host, generation) = (held.us.host, held.us.generation);
     let shared = HostBlock::released(&held.dblock, Some(generation));
-    if let Err(error) = block::write(ctx, &held.lease, host, shared, "mark our shared hold").await {
-        // It may have been written after all, and would tell others that we have released.
-        let exclusive = HostBlock {
-            dblock: Some(held.dblock),
-            shared: None,
-        };
-        let action = "restore our dblock";
-        if let Err(error) = block::write(ctx, &held.lease, host, exclusive, action).await {
-            // Where another host wrote us down as the owner, what may stand there gives the lease away.
-            tracing::error!(%error, "a failed conversion could not be taken back");
-            held.mode = Mode::Shared;
-            held.may_own = true;
-        }
-        return Err(error);
-    }
     held.mode = Mode::Shared;
     held.may_own = true;
+    block::write(ctx, &held.lease, host, shared, "mark our shared hold").await?;
     let tries = u64::from(ctx.timeouts.io.0);
     for tried in 1.. {
         let begun = std::mem::replace(&mut held.release_begun, true);

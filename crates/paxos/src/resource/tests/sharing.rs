@@ -306,17 +306,64 @@ async fn a_conversion_to_shared_is_a_mark_and_a_free_leader() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conversion_to_shared_that_cannot_be_marked_is_none() {
+async fn a_conversion_to_shared_whose_mark_fails_is_one_all_the_same() {
+    for fault in [Fault::DoneButError, Fault::Error] {
+        let (world, ctx) = (World::new(SMALL), context(10));
+        let mut held = held(&world, &ctx).await;
+        world.disk.fail(0, fault);
+        let error = convert_to_shared(&ctx, &mut held).await.unwrap_err();
+        assert_eq!(error.code(), -5);
+        assert_eq!(held.mode, Mode::Shared);
+        assert_eq!(world.requests(), "W 2", "nothing is written over it");
+        let marked = fault == Fault::DoneButError;
+        assert_eq!(world.mode(1).is_shared(), marked);
+        assert_eq!(world.dblock(1).is_released(), marked);
+        // Others still take it for owned; the release ends that.
+        assert!(world.leader().is_owned());
+        release(&ctx, &mut held, None).await.unwrap();
+        assert_eq!(world.requests(), "R 0, W 0, W 2");
+        assert!(!world.leader().is_owned() && !world.mode(1).is_shared());
+        assert!(world.dblock(1).is_released());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mark_of_a_conversion_to_shared_may_land_late() {
     let (world, ctx) = (World::new(SMALL), context(10));
     let mut held = held(&world, &ctx).await;
-    world.disk.fail(0, Fault::DoneButError);
-    assert_eq!(
-        convert_to_shared(&ctx, &mut held).await.unwrap_err().code(),
-        -5
-    );
-    assert_eq!(held.mode, Mode::Exclusive);
-    assert!(!world.mode(1).is_shared() && !world.dblock(1).is_released());
+    world.disk.fail(0, Fault::Hang);
+    let error = convert_to_shared(&ctx, &mut held).await.unwrap_err();
+    assert_eq!((error.code(), held.mode), (-202, Mode::Shared));
+    // While it is under way the release does nothing that it could undo.
+    let error = release(&ctx, &mut held, None).await.unwrap_err();
+    assert_eq!(error.code(), -202);
+    assert_eq!(world.requests(), "W 2");
+    world.disk.release_hung();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(world.mode(1).is_shared() && world.dblock(1).is_released());
+    // Another host that has written us down as the owner may have given the lease to a third by now: ours
+    // is a shared hold, which that one sees. Made exclusive again, it is so by a ballot of its own.
+    convert_to_exclusive(&ctx, &mut held, &world, false, &Cancel::new())
+        .await
+        .unwrap();
+    assert_eq!((held.mode, held.leader.lver), (Mode::Exclusive, Lver(2)));
+    assert!(world.leader().is_owned() && !world.mode(1).is_shared());
     release(&ctx, &mut held, None).await.unwrap();
+    assert!(!world.leader().is_owned());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversion_to_shared_that_sends_nothing_is_none() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let mut held = held(&world, &ctx).await;
+    // An earlier write to the lease has not come back.
+    world.disk.fail(0, Fault::Hang);
+    let stuck = crate::resource::write_lvb(&ctx, &held.lease, &[1; 512]).await;
+    assert_eq!(stuck.unwrap_err().code(), -202);
+    world.requests();
+    let error = convert_to_shared(&ctx, &mut held).await.unwrap_err();
+    assert_eq!((error.code(), held.mode), (-202, Mode::Exclusive));
+    assert_eq!(world.requests(), "");
 }
 
 #[tokio::test(start_paused = true)]
