@@ -1,5 +1,6 @@
 //! Where the algorithms meet the host: time and chance, open disks, and what is known of other hosts.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,24 @@ impl Env for HostEnv {
     }
 }
 
+/// The path of an area, unless a client sent one that fills its field and has no end. It would be a good
+/// path for the system; the C program reads on behind the field.
+fn path_that_ends(area: &Area) -> Result<&Path, IoError> {
+    const ENAMETOOLONG: i32 = 36;
+    let path = &area.path;
+    if path.as_os_str().len() < sanlock_proto::DiskPath::LEN {
+        return Ok(path);
+    }
+    Err(IoError::Os {
+        action: format!(
+            "open {}, a path of at least {} bytes",
+            path.display(),
+            sanlock_proto::DiskPath::LEN
+        ),
+        errno: ENAMETOOLONG,
+    })
+}
+
 impl Manager {
     /// What the algorithms are called with, for requests that may take `io_timeout`.
     pub(super) fn context(&self, io_timeout: IoTimeout) -> Context {
@@ -59,7 +78,11 @@ impl Manager {
         area: &Area,
         io_timeout: IoTimeout,
     ) -> Result<OpenArea, IoError> {
-        match storage.open(&area.path).within(io_timeout.duration()).await {
+        let opened = match path_that_ends(area) {
+            Ok(path) => storage.open(path).within(io_timeout.duration()).await,
+            Err(failed) => Err(failed),
+        };
+        match opened {
             Ok(disk) => Ok(OpenArea::new(disk, area.offset)),
             Err(failed) => {
                 error!("cannot open {area}: {failed}");
@@ -127,7 +150,7 @@ impl Manager {
     ) -> Result<Vec<OpenArea>, IoError> {
         match areas {
             [only] => {
-                let disk = self.host.storage().open_on_use(&only.path);
+                let disk = self.host.storage().open_on_use(path_that_ends(only)?);
                 Ok(vec![OpenArea::new(disk, only.offset)])
             }
             several => self.open_areas(several, io_timeout).await,
@@ -211,5 +234,20 @@ impl Manager {
                 .spaces
                 .joined(&space.spec.name)
                 .is_some_and(|listed| listed.space.id == space.id && !listed.space_dead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_fills_its_field_is_not_opened() {
+        let area = |len: usize| Area {
+            path: "/d".repeat(len / 2).into(),
+            offset: 0,
+        };
+        assert_eq!(path_that_ends(&area(1022)), Ok(&*area(1022).path));
+        assert_eq!(path_that_ends(&area(1024)).unwrap_err().code(), -36);
     }
 }

@@ -21,7 +21,8 @@ pub(crate) fn wire_name(name: &Name) -> proto::Name {
     proto::Name::from_raw(*name.raw())
 }
 
-/// An area from the wire. A path that has no end within its field cannot exist: its opening fails.
+/// An area from the wire. A path that has no end within its field is kept, as most commands never look at it;
+/// opening it fails.
 pub(crate) fn area(disk: &proto::Disk) -> Area {
     Area {
         path: PathBuf::from(OsStr::from_bytes(disk.path.as_bytes())),
