@@ -107,6 +107,14 @@ impl Area {
             .await
     }
 
+    /// Waits until no earlier write of this host to the disk is under way, wherever on it.
+    pub(crate) async fn settle_disk(&self, ctx: &Context) -> Result<(), IoError> {
+        let timeout = ctx.io();
+        ctx.late
+            .settle(&*ctx.env, self.path(), &(0..u64::MAX), timeout)
+            .await
+    }
+
     fn bytes(&self, at: u64, len: usize) -> Result<Range<u64>, IoError> {
         let bytes = || {
             let start = self.offset.checked_add(at)?;

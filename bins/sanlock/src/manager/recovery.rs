@@ -173,7 +173,7 @@ impl Manager {
                             .resources
                             .in_stage(&space.spec.name, *stage)
                             .is_empty()
-                    })
+                    }) || state.rindex_ops.contains_key(&space.spec.name)
                 };
                 if !under_way {
                     break;

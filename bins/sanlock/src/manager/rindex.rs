@@ -8,10 +8,10 @@ use paxos::rindex::{self, Index, IndexMember, IndexOp, IndexQuery, IndexUpdate};
 use tracing::{debug, error};
 
 use super::lease::SpaceLiveness;
-use super::space::Space;
+use super::space::{Phase, Space};
 use super::spec::Area;
 use super::storage_commands::geometry_of;
-use super::{Code, Manager, errno};
+use super::{Code, Manager, errno, locked};
 
 /// `SANLK_RX_NO_LOCKSPACE`: this host need not be in the lockspace.
 const NO_LOCKSPACE: u32 = 0x1;
@@ -46,17 +46,19 @@ pub struct RindexEntrySpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Operation;
 
-/// The hold of an operation on its lockspace; one at a time.
-struct Hold<'a> {
-    manager: &'a Manager,
+/// The hold of an operation on its lockspace; one at a time. The lockspace's host id is not given back before
+/// it is over.
+struct Hold {
+    manager: Arc<Manager>,
     space: Option<Arc<Space>>,
 }
 
-impl Drop for Hold<'_> {
+impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(space) = &self.space {
             self.manager.state().rindex_ops.remove(&space.spec.name);
             space.wake.notify_waiters();
+            self.manager.clients_changed.notify_waiters();
         }
     }
 }
@@ -65,7 +67,7 @@ impl Drop for Hold<'_> {
 const DEFAULT_MAX_RESOURCES: u32 = 4096;
 
 impl Manager {
-    fn hold_lockspace(&self, name: &Name) -> Result<Hold<'_>, Code> {
+    fn hold_lockspace(self: &Arc<Self>, name: &Name) -> Result<Hold, Code> {
         let mut state = self.state();
         let listed = state.spaces.joined(name).ok_or(errno::NOENT)?;
         if listed.space_dead {
@@ -79,7 +81,7 @@ impl Manager {
         state.rindex_ops.insert(*name, Operation);
         drop(state);
         Ok(Hold {
-            manager: self,
+            manager: Arc::clone(self),
             space: Some(space),
         })
     }
@@ -141,7 +143,7 @@ impl Manager {
         num_hosts: u32,
     ) -> Result<RindexEntrySpec, Code> {
         let hold = self.hold_lockspace(&spec.space)?;
-        let space = hold.space.as_ref().ok_or(errno::NOENT)?;
+        let space = &hold.space.clone().ok_or(errno::NOENT)?;
         let (context, index, us, _) = self.index_of(space, spec).await?;
         let liveness = SpaceLiveness::new(self, Arc::clone(space));
         let member = IndexMember {
@@ -157,7 +159,7 @@ impl Manager {
             self.init_timeout(),
         )
         .await;
-        let offset = self.finish(&context, done).await?;
+        let offset = self.finish(hold, &context, done)?;
         // The reply tells the place alone, as the C program's does.
         Ok(RindexEntrySpec {
             name: Name::EMPTY,
@@ -175,7 +177,7 @@ impl Manager {
         entry: &RindexEntrySpec,
     ) -> Result<RindexEntrySpec, Code> {
         let hold = self.hold_lockspace(&spec.space)?;
-        let space = hold.space.as_ref().ok_or(errno::NOENT)?;
+        let space = &hold.space.clone().ok_or(errno::NOENT)?;
         let (context, index, us, geometry) = self.index_of(space, spec).await?;
         if entry.offset % geometry.align.bytes() as u64 != 0 {
             return Err(RINDEX_OFFSET);
@@ -186,7 +188,7 @@ impl Manager {
             liveness: &liveness,
         };
         let done = rindex::delete(&context, &index, member, &entry.name, self.init_timeout()).await;
-        self.finish(&context, done).await?;
+        self.finish(hold, &context, done)?;
         Ok(RindexEntrySpec::default())
     }
 
@@ -196,7 +198,7 @@ impl Manager {
     /// As [`Manager::create_resource`].
     pub async fn rebuild_rindex(self: &Arc<Self>, spec: &RindexSpec) -> Result<(), Code> {
         let hold = self.hold_lockspace(&spec.space)?;
-        let space = hold.space.as_ref().ok_or(errno::NOENT)?;
+        let space = &hold.space.clone().ok_or(errno::NOENT)?;
         let (context, index, us, _) = self.index_of(space, spec).await?;
         let liveness = SpaceLiveness::new(self, Arc::clone(space));
         let member = IndexMember {
@@ -204,7 +206,7 @@ impl Manager {
             liveness: &liveness,
         };
         let done = rindex::rebuild(&context, &index, Some(member)).await;
-        self.finish(&context, done).await.map(|_| ())
+        self.finish(hold, &context, done).map(|_| ())
     }
 
     /// Looks up a place or a name.
@@ -262,16 +264,16 @@ impl Manager {
 
     /// The index for an operation that does not take its internal lease.
     async fn index_for(
-        &self,
+        self: &Arc<Self>,
         spec: &RindexSpec,
         flags: u32,
-    ) -> Result<(Hold<'_>, paxos::Context, Index), Code> {
+    ) -> Result<(Hold, paxos::Context, Index), Code> {
         if flags & NO_LOCKSPACE != 0 {
             let context = self.default_context();
             let index = self.open_index(spec, context.timeouts.io, None).await?;
             return Ok((
                 Hold {
-                    manager: self,
+                    manager: Arc::clone(self),
                     space: None,
                 },
                 context,
@@ -292,6 +294,7 @@ impl Manager {
         let facts = *space.facts.get().ok_or(errno::NOENT)?;
         let hint = Some(facts.geometry.sector);
         let index = self.open_index(spec, space.io_timeout, hint).await?;
+        locked(&space.lease_disks).insert(spec.area.path.clone());
         let us = Member {
             host: space.spec.host_id,
             generation: facts.generation,
@@ -299,9 +302,11 @@ impl Manager {
         Ok((self.context(space.io_timeout), index, us, facts.geometry))
     }
 
-    /// Ends an operation that took the internal lease.
-    async fn finish<T>(
+    /// Ends an operation that took the internal lease. The lockspace is held until that is given back: a
+    /// next operation of this host would find the lease its own, and lose it when the first gives it back.
+    fn finish<T>(
         self: &Arc<Self>,
+        hold: Hold,
         context: &paxos::Context,
         done: IndexOp<T>,
     ) -> Result<T, Code> {
@@ -309,16 +314,32 @@ impl Manager {
             let manager = Arc::clone(self);
             let context = context.clone();
             self.host.spawn(Box::pin(async move {
-                while let Err(failed) = resource::undo(&context, &undo).await {
-                    error!("the resource index's internal lease may still be held: {failed}");
-                    if !failed.is_timeout() || manager.is_shutting_down() {
-                        return;
-                    }
-                    tokio::time::sleep(context.timeouts.io.renewal_interval()).await;
-                }
+                manager.give_index_back(&hold, &context, &undo).await;
+                drop(hold);
             }));
         }
         done.result.map_err(|failed| failed_with(&failed))
+    }
+
+    async fn give_index_back(&self, hold: &Hold, context: &paxos::Context, undo: &resource::Undo) {
+        let given_up = async {
+            match &hold.space {
+                Some(space) => drop(space.phase.until(|phase| phase != Phase::Joined).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(given_up);
+        while let Err(failed) = resource::undo(context, undo).await {
+            error!("the resource index's internal lease may still be held: {failed}");
+            if !failed.is_timeout() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = &mut given_up => return,
+                () = self.host.sleep(context.timeouts.io.renewal_interval()) => {}
+            }
+        }
     }
 }
 

@@ -502,6 +502,7 @@ impl Attempt<'_> {
             us: self.us,
             dblock: self.traces.sent,
             keep_shared: self.options.keep_shared,
+            guards_disk: false,
         };
         Some(Box::new(undo))
     }

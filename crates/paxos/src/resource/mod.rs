@@ -138,6 +138,16 @@ impl ResourceLease {
         }
         Ok(())
     }
+
+    /// Waits until no earlier write of this host to the lease's disks is under way, wherever on them.
+    pub(crate) async fn settle_disks(&self, ctx: &Context) -> Result<(), Error> {
+        for area in &self.areas {
+            let settled = area.settle_disk(ctx).await;
+            let action = "wait for earlier writes to the disk that have not come back";
+            settled.map_err(self.lease_name().io(area, action))?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether `count` of `of` disks are most of them.

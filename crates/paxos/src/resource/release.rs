@@ -14,6 +14,8 @@ pub struct Undo {
     pub(super) us: Member,
     pub(super) dblock: Dblock,
     pub(super) keep_shared: bool,
+    /// What the lease guards stands on its disks too, so that all writes to them have to come back first.
+    pub(super) guards_disk: bool,
 }
 
 impl Undo {
@@ -25,7 +27,14 @@ impl Undo {
             us,
             dblock,
             keep_shared: false,
+            guards_disk: false,
         })
+    }
+
+    /// The same for the internal lease of a resource index, which guards more than the lease itself.
+    pub(crate) fn guarding_disk(mut self: Box<Self>) -> Box<Self> {
+        self.guards_disk = true;
+        self
     }
 
     /// The lease that it is about.
@@ -216,7 +225,11 @@ pub async fn undo(ctx: &Context, undo: &Undo) -> Result<(), Error> {
         us,
         dblock,
         keep_shared,
+        guards_disk,
     } = undo;
+    if *guards_disk {
+        lease.settle_disks(ctx).await?;
+    }
     lease.settle(ctx).await?;
     let dblock = if planted!(ctx, WipeOnRetract) {
         Dblock::default()

@@ -70,14 +70,21 @@ pub(super) async fn lock(
 }
 
 /// Gives the internal lease up again and adds what could not be done to the result.
+///
+/// Not before all that was written to the index and the resources behind it has come back: what lands later
+/// would replace what the next holder of the lease writes there, or make anew a lease that is held by then.
 pub(super) async fn unlock<T>(ctx: &Context, held: &Held, result: Result<T, Error>) -> IndexOp<T> {
-    match release_leader_first(ctx, held).await {
+    let released = match held.lease.settle_disks(ctx).await {
+        Ok(()) => release_leader_first(ctx, held).await,
+        Err(error) => Err(error),
+    };
+    match released {
         Ok(()) => IndexOp { result, undo: None },
         Err(error) => {
             tracing::error!(%error, "the index's internal lease could not be released");
             IndexOp {
                 result,
-                undo: Some(Undo::of(held)),
+                undo: Some(Undo::of(held).guarding_disk()),
             }
         }
     }

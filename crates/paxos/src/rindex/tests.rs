@@ -138,6 +138,33 @@ async fn a_full_index_has_no_free_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_internal_lease_is_kept_while_a_write_to_the_index_is_under_way() {
+    let align = SMALL.align.bytes() as u64;
+    // The new resource's area, its leader, the index's entry.
+    for (number, offset) in [
+        (8, INDEX + 2 * align),
+        (9, INDEX + 2 * align),
+        (10, INDEX + 512),
+    ] {
+        let (world, ctx) = (World::new(SMALL), context(10));
+        let mut index = formatted(&world, &ctx, 0).await;
+        index.sector_hint = Some(SectorSize::B512);
+        world.disk.fail(1 + number, Fault::Hang);
+        let made = create(&ctx, &index, us(&world), &name("one"), 0, MINUTE).await;
+        assert_eq!(made.result.unwrap_err().code(), -202, "{number}");
+        let undo = made.undo.unwrap();
+        assert!(crate::undo(&ctx, &undo).await.unwrap_err().is_timeout());
+        assert!(world.disk.leader(INDEX + align).is_owned());
+        let before = world.disk.peek(offset, 512);
+        world.disk.release_hung();
+        crate::undo(&ctx, &undo).await.unwrap();
+        assert!(!world.disk.leader(INDEX + align).is_owned());
+        let landed = world.disk.peek(offset, 512) != before;
+        assert_eq!(landed, number != 8, "its first sector is empty");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_must_be_is_read_and_written() {
     let (world, ctx) = (World::new(SMALL), context(10));
     let mut index = formatted(&world, &ctx, 0).await;
