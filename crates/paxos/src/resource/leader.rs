@@ -161,12 +161,31 @@ pub(super) async fn write(
     leader: &mut Leader,
     action: &'static str,
 ) -> Result<(), Error> {
+    let everywhere = vec![true; lease.areas.len()];
+    write_where(ctx, lease, leader, &everywhere, action).await
+}
+
+/// The same to some of the disks only; the others, in their order, count as written.
+pub(super) async fn write_where(
+    ctx: &Context,
+    lease: &ResourceLease,
+    leader: &mut Leader,
+    disks: &[bool],
+    action: &'static str,
+) -> Result<(), Error> {
     let mut sector = Buffer::zeroed(lease.sector_len());
     leader.encode(&mut sector);
+    let sector = &sector;
     let writes = lease
         .areas
         .iter()
-        .map(|area| area.write(ctx, 0, Buffer::copy_of(&sector)));
+        .zip(disks)
+        .map(|(area, here)| async move {
+            match here {
+                true => area.write(ctx, 0, Buffer::copy_of(sector)).await,
+                false => Ok(()),
+            }
+        });
     most_written(lease, action, join_all(writes).await)
 }
 

@@ -3,7 +3,8 @@
 use ondisk::{Dblock, Leader, Name, Timestamp};
 
 use super::block::{self, HostBlock};
-use super::{Held, Member, Mode, ResourceLease, leader};
+use super::leader::{self, LeaderView};
+use super::{Held, Member, Mode, ResourceLease};
 use crate::env::planted;
 use crate::{Area, Context, Error, Owner};
 
@@ -134,7 +135,9 @@ pub(super) async fn free_leader(
     last: Option<&Leader>,
     rename: Option<&Name>,
 ) -> Result<Option<Leader>, Error> {
-    let found = leader::read(ctx, lease, us.host).await?.leader;
+    let view = leader::read(ctx, lease, us.host).await?;
+    let disks = still_owned(&view, us);
+    let found = view.leader;
     if found.write_id != us.host && !planted!(ctx, ReleaseClearsOthersLeader) {
         // That host wrote us down as the owner, and it or another may be writing a new leader by now:
         // our dblock tells them that they may. What we wrote here could replace theirs.
@@ -154,7 +157,7 @@ pub(super) async fn free_leader(
         resource_name: rename.copied().unwrap_or(found.resource_name),
         ..found
     };
-    leader::write(ctx, lease, &mut freed, "free the leader").await?;
+    leader::write_where(ctx, lease, &mut freed, &disks, "free the leader").await?;
     tracing::debug!(lease = %lease.lease_name(), lver = %freed.lver, "released");
     Ok(Some(freed))
 }
@@ -177,6 +180,26 @@ pub(crate) async fn release_leader_first(ctx: &Context, held: &Held) -> Result<(
     }
     let ours = HostBlock::released(dblock, None);
     block::write(ctx, lease, us.host, ours, "release our dblock").await
+}
+
+/// The disks on which the leader is to be freed: all of them, unless an earlier attempt has freed some.
+///
+/// Then it may have freed most, so that another host may be writing a new leader by now: it is not to be
+/// replaced but on the few disks that still say that we own the lease.
+fn still_owned(view: &LeaderView, us: Member) -> Vec<bool> {
+    let ours = |leader: &&Leader| {
+        leader.lver == view.leader.lver
+            && (leader.owner_id, leader.owner_generation) == (us.host, us.generation)
+    };
+    let on_disks = || {
+        view.on_disks
+            .iter()
+            .map(|leader| leader.as_ref().filter(ours))
+    };
+    let freed = on_disks().flatten().any(|leader| !leader.is_owned());
+    on_disks()
+        .map(|leader| !freed || leader.is_some_and(Leader::is_owned))
+        .collect()
 }
 
 /// Whether the leader on disk is the one with which we own the lease.

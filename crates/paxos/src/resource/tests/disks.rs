@@ -177,3 +177,39 @@ async fn all_disks_are_initialised() {
     }
     assert_eq!(acquire(&ctx, &lease).await.unwrap_err().code(), -210);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_release_leaves_the_disks_alone_that_are_free_already() {
+    let ((disks, lease), ctx) = (disks(3), context(10));
+    let mut held = acquire(&ctx, &lease).await.unwrap();
+    // The leader is freed on two of three, and our dblock released on two of three.
+    disks[0].fail(1, Fault::Error);
+    disks[1].fail(2, Fault::Error);
+    let error = release(&ctx, &mut held, None).await.unwrap_err();
+    assert_eq!(error.code(), -5);
+    let owned = |disk: &MemDisk| disk.leader(0).is_owned();
+    assert_eq!(
+        disks.iter().map(owned).collect::<Vec<_>>(),
+        [true, false, false]
+    );
+    // Another host becomes the owner right after the second attempt has looked.
+    let theirs = Leader {
+        lver: Lver(2),
+        owner_id: HostId(2),
+        write_id: HostId(2),
+        ..held.leader.clone()
+    };
+    disks[2].fail(0, Fault::Error);
+    let (others, new) = (disks[1..].to_vec(), theirs.clone());
+    disks[0].before(1, move |_| {
+        others
+            .iter()
+            .for_each(|disk| drop(disk.poke_leader(0, &new)));
+    });
+    release(&ctx, &mut held, None).await.unwrap();
+    assert!(!owned(&disks[0]));
+    for disk in &disks[1..] {
+        assert_eq!(disk.leader(0).owner_id, HostId(2));
+        assert!(disk.leader(0).same_but_times(&theirs));
+    }
+}
