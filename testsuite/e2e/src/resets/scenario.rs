@@ -1,0 +1,255 @@
+//! What is done to a host, and what must come of it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::host::Daemon;
+use super::pair::Pair;
+use super::report::{Report, TAKEOVER_LIMIT};
+use super::times::Times;
+
+/// Small ones, as the newer programs allow.
+const SMALL: Times = Times { io: 2, fire: 10 };
+
+/// What is set where nothing is.
+const DEFAULTS: Times = Times { io: 10, fire: 60 };
+
+/// How long after it a reset without cause would show itself: the watchdog's time and some tests.
+const QUIET: Duration = Duration::from_secs(8);
+
+/// A scenario.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) times: Times,
+    /// Whether it takes minutes, and is played only when asked for.
+    pub(crate) slow: bool,
+    pub(crate) play: fn(&Pair) -> Result<Report>,
+}
+
+/// All of them.
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "sanlock-stopped",
+        what: "the lease daemon gets SIGSTOP: its host is reset, then the other takes the lease",
+        times: SMALL,
+        slow: false,
+        play: sanlock_stopped,
+    },
+    Scenario {
+        name: "sanlock-killed",
+        what: "the lease daemon gets SIGKILL: the same",
+        times: SMALL,
+        slow: false,
+        play: sanlock_killed,
+    },
+    Scenario {
+        name: "disk-fails",
+        what: "the lease disk fails: the holder is killed, its host is not reset, the other takes the lease",
+        times: SMALL,
+        slow: false,
+        play: disk_fails,
+    },
+    Scenario {
+        name: "disk-hangs",
+        what: "the lease disk hangs, and the holder waits for it and cannot be killed: reset, then takeover",
+        times: SMALL,
+        slow: false,
+        play: disk_hangs,
+    },
+    Scenario {
+        name: "wdmd-killed",
+        what: "the watchdog daemon gets SIGKILL: its host is reset, then the other takes the lease",
+        times: SMALL,
+        slow: false,
+        play: wdmd_killed,
+    },
+    Scenario {
+        name: "client-killed",
+        what: "the holder gets SIGKILL: the other gets the lease at once, nobody is reset",
+        times: SMALL,
+        slow: false,
+        play: client_killed,
+    },
+    Scenario {
+        name: "orderly-stop",
+        what: "everything is stopped in order: nobody is reset",
+        times: SMALL,
+        slow: false,
+        play: orderly_stop,
+    },
+    Scenario {
+        name: "defaults",
+        what: "the lease daemon gets SIGKILL, with the times that are set where nothing is",
+        times: DEFAULTS,
+        slow: true,
+        play: sanlock_killed,
+    },
+];
+
+fn sanlock_stopped(pair: &Pair) -> Result<Report> {
+    lease_daemon_gone(pair, "STOP")
+}
+
+fn sanlock_killed(pair: &Pair) -> Result<Report> {
+    lease_daemon_gone(pair, "KILL")
+}
+
+/// Nobody stops the holder, so the watchdog must.
+fn lease_daemon_gone(pair: &Pair, signal: &str) -> Result<Report> {
+    pair.victim.hold()?;
+    pair.settle()?;
+    pair.rescuer.contend()?;
+    pair.check_clocks()?;
+    let (_, done) = pair.victim.signal(Daemon::Sanlock, signal)?;
+    let mut report = Report::since(pair.last_renewal()?);
+    report.note(signal_note(signal), done);
+    reset_by_expiry(pair, &mut report)?;
+    pair.wait_for_takeover(&mut report, done)?;
+    pair.check_clocks()?;
+    Ok(report)
+}
+
+fn signal_note(signal: &str) -> &'static str {
+    if signal == "STOP" {
+        "stopped"
+    } else {
+        "killed"
+    }
+}
+
+/// The reset comes before the victim's expiry, and as little before it as the watchdog daemon's test
+/// interval makes it.
+fn reset_by_expiry(pair: &Pair, report: &mut Report) -> Result<()> {
+    let reset = pair.wait_for_reset()?;
+    report.note("reset", reset);
+    let expiry = pair.last_renewal()? + pair.times.expiry();
+    report.not_after("the reset", reset, ("the expiry", expiry));
+    let early = expiry - pair.times.test_interval() - Duration::from_secs(1);
+    report.not_before("the reset", reset, ("the earliest time", early));
+    Ok(())
+}
+
+fn disk_fails(pair: &Pair) -> Result<Report> {
+    let holder = pair.victim.hold()?;
+    pair.settle()?;
+    pair.rescuer.contend()?;
+    pair.check_clocks()?;
+    pair.victim.fail_disk()?;
+    let failed = Instant::now();
+    let mut report = Report::since(pair.last_renewal()?);
+    report.note("failed", failed);
+    let last = pair.last_renewal()?;
+    let usable = last + pair.times.usable();
+    // Looking costs the machine some time, so not all the time.
+    let limit = last + pair.times.expiry();
+    while pair.victim.is_alive(holder)? && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let dead = Instant::now();
+    report.note("holder dead", dead);
+    // The daemon looks once a second, and we are told a little later.
+    report.not_after(
+        "the holder's death",
+        dead,
+        ("its time", usable + Duration::from_secs(3)),
+    );
+    pair.wait_for_takeover(&mut report, failed)?;
+    pair.watch_for_resets(&mut report, Instant::now() + QUIET)?;
+    pair.check_clocks()?;
+    Ok(report)
+}
+
+fn disk_hangs(pair: &Pair) -> Result<Report> {
+    let holder = pair.victim.hold_and_read()?;
+    pair.settle()?;
+    pair.rescuer.contend()?;
+    pair.check_clocks()?;
+    pair.victim.hang_disk()?;
+    let hung = Instant::now();
+    pair.victim.have_it_read(holder)?;
+    let mut report = Report::since(pair.last_renewal()?);
+    report.note("hung", hung);
+    reset_by_expiry(pair, &mut report)?;
+    pair.wait_for_takeover(&mut report, hung)?;
+    pair.check_clocks()?;
+    Ok(report)
+}
+
+/// The kernel counts the fire timeout from the moment at which the device was let go.
+fn wdmd_killed(pair: &Pair) -> Result<Report> {
+    pair.victim.hold()?;
+    pair.settle()?;
+    pair.rescuer.contend()?;
+    pair.check_clocks()?;
+    let (before, after) = pair.victim.signal(Daemon::Wdmd, "KILL")?;
+    let reset = pair.wait_for_reset()?;
+    let mut report = Report::since(pair.last_renewal()?);
+    report.note("killed", after);
+    report.note("reset", reset);
+    let fire = pair.times.fire();
+    report.not_after("the reset", reset, ("the fire timeout's end", after + fire));
+    let early = before + fire - Duration::from_secs(1);
+    report.not_before("the reset", reset, ("the earliest time", early));
+    pair.wait_for_takeover(&mut report, reset)?;
+    pair.check_clocks()?;
+    Ok(report)
+}
+
+fn client_killed(pair: &Pair) -> Result<Report> {
+    let holder = pair.victim.hold()?;
+    pair.settle()?;
+    pair.rescuer.contend()?;
+    pair.check_clocks()?;
+    let mut report = Report::since(pair.last_renewal()?);
+    pair.victim.kill(holder)?;
+    let killed = Instant::now();
+    report.note("killed", killed);
+    match pair.lease_taken(TAKEOVER_LIMIT + pair.times.usable())? {
+        Some(taken) => {
+            report.note("taken", taken);
+            report.not_before("taken", taken, ("the holder's death", killed - QUIET));
+            report.not_after("taken", taken, ("its last moment", killed + TAKEOVER_LIMIT));
+        }
+        None => report.fault("the other host never took the lease"),
+    }
+    let end = killed + pair.times.expiry() + QUIET;
+    pair.watch_for_resets(&mut report, end)?;
+    pair.check_clocks()?;
+    Ok(report)
+}
+
+fn orderly_stop(pair: &Pair) -> Result<Report> {
+    let holder = pair.victim.hold()?;
+    pair.settle()?;
+    ensure!(
+        pair.victim.watchdog_state()? == "active",
+        "the watchdog is not active while a lockspace is joined"
+    );
+    pair.rescuer.contend()?;
+    let mut report = Report::since(pair.last_renewal()?);
+    pair.victim.kill(holder)?;
+    let killed = Instant::now();
+    report.note("holder ended", killed);
+    match pair.lease_taken(TAKEOVER_LIMIT + pair.times.usable())? {
+        Some(taken) => report.note("taken", taken),
+        None => report.fault("the other host never took the lease"),
+    }
+    pair.victim.leave()?;
+    report.note("left", Instant::now());
+    pair.victim.stop_in_order()?;
+    let stopped = Instant::now();
+    report.note("stopped", stopped);
+    let state = pair.victim.watchdog_state()?;
+    if state != "inactive" {
+        report.fault(format!(
+            "the watchdog is {state} after everything was stopped"
+        ));
+    }
+    let end = stopped + pair.times.fire() + QUIET;
+    pair.watch_for_resets(&mut report, end)?;
+    report.note("still up", Instant::now());
+    pair.check_clocks()?;
+    Ok(report)
+}
