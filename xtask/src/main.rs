@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `bench`, `tidy`, `install-deps`.
+//! The project's own commands: `cargo xtask demo`, `test`, `e2e`, `bench`, `tidy`, `install-deps`.
 
 mod bench;
 mod cleanup;
 mod demo;
+mod e2e;
 mod guard;
 mod host;
 mod packages;
@@ -34,6 +35,8 @@ enum Task {
     Demo(demo::Options),
     /// Runs everything that can be tested on this machine
     Test(test::Options),
+    /// Has whole machines lose their leases: which are reset, and when are their leases taken over?
+    E2e(e2e::Options),
     /// Measures against the installed original, side by side
     Bench(bench::Options),
     /// Checks what no compiler checks: paths, licences, headers, sizes of files
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::E2e(options) => e2e::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Tidy => tidy::run(),
         Task::InstallDeps(options) => packages::run(&options),

@@ -9,8 +9,18 @@ use crate::cleanup::{Action, Undo, later};
 use crate::program::{Program, find};
 use crate::style;
 
+/// Who needs a package.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// `cargo xtask test`
+    Test,
+    /// `cargo xtask e2e`
+    E2e,
+}
+
 /// Something that a package brings.
 pub(crate) struct Need {
+    purpose: Purpose,
     /// What it is for.
     why: &'static str,
     debian: &'static str,
@@ -20,40 +30,53 @@ pub(crate) struct Need {
 
 const NEEDS: &[Need] = &[
     Need {
+        purpose: Purpose::Test,
         why: "the original lease daemon, which ours is compared with",
         debian: "sanlock",
         fedora: "sanlock",
         present: || Program::original().is_some(),
     },
     Need {
+        purpose: Purpose::Test,
         why: "its client library's headers, for the C programs that test ours",
         debian: "libsanlock-dev",
         fedora: "sanlock-devel",
         present: || Path::new("/usr/include/sanlock.h").is_file(),
     },
     Need {
+        purpose: Purpose::Test,
         why: "its Python module, for the Python programs that test ours",
         debian: "python3-sanlock",
         fedora: "python3-sanlock",
         present: || python(&["-c", "import sanlock"]),
     },
     Need {
+        purpose: Purpose::Test,
         why: "compiles those C programs",
         debian: "gcc libc6-dev",
         fedora: "gcc glibc-devel",
         present: || find("cc").is_some(),
     },
     Need {
+        purpose: Purpose::Test,
         why: "compiles libFuzzer for the fuzz targets",
         debian: "g++",
         fedora: "gcc-c++",
         present: || find("c++").is_some(),
     },
     Need {
+        purpose: Purpose::Test,
         why: "mounts the file system that hangs, fails and delays on command",
         debian: "fuse3",
         fedora: "fuse3",
         present: || find("fusermount3").is_some(),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "runs the machines that are really reset",
+        debian: "qemu-system-x86",
+        fedora: "qemu-system-x86-core",
+        present: || find("qemu-system-x86_64").is_some(),
     },
 ];
 
@@ -76,7 +99,7 @@ pub(crate) struct Options {
 
 /// Installs what is missing, or says why that cannot be done.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let missing = missing();
+    let missing = missing(&[Purpose::Test, Purpose::E2e]);
     if missing.is_empty() {
         println!("Nothing is missing.");
         return Ok(());
@@ -89,8 +112,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// What is not there.
-pub(crate) fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !(need.present)()).collect()
+pub(crate) fn missing(purposes: &[Purpose]) -> Vec<&'static Need> {
+    NEEDS
+        .iter()
+        .filter(|need| purposes.contains(&need.purpose) && !(need.present)())
+        .collect()
 }
 
 #[derive(Clone, Copy)]

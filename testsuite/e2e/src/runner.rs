@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::image::{self, Image};
+use crate::image::{self, Image, Parts};
 use crate::machine;
 use crate::packages::Store;
 use crate::programs::{Build, Cast, Ours, Programs};
@@ -39,15 +39,38 @@ pub(crate) struct Options {
     /// Keeps the machines' disks and logs
     #[arg(long)]
     keep: bool,
-    /// Where the logs of scenarios that failed go
-    #[arg(long, value_name = "DIR", default_value = "target/e2e/report")]
+    /// Where the logs of scenarios that failed go [default: e2e/report in cargo's target directory]
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Where this project's programs are [default: where this one is]
+    #[arg(long, value_name = "DIR")]
+    ours: Option<PathBuf>,
+    /// Where fetched packages are kept [default: e2e/cache in cargo's target directory]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+/// Directories.
+struct Places {
     report: PathBuf,
-    /// Where this project's programs are
-    #[arg(long, value_name = "DIR", default_value = "target/release")]
     ours: PathBuf,
-    /// Where fetched packages are kept
-    #[arg(long, value_name = "DIR", default_value = "target/e2e/cache")]
     cache: PathBuf,
+}
+
+impl Places {
+    fn new(options: &Options) -> Result<Places> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let built = program.parent().unwrap_or(Path::new("/"));
+        let target = built.parent().unwrap_or(built).join("e2e");
+        let place = |given: &Option<PathBuf>, default: PathBuf| {
+            std::path::absolute(given.clone().unwrap_or(default)).context("no such directory")
+        };
+        Ok(Places {
+            report: place(&options.report, target.join("report"))?,
+            ours: place(&options.ours, built.to_owned())?,
+            cache: place(&options.cache, target.join("cache"))?,
+        })
+    }
 }
 
 impl Options {
@@ -86,35 +109,43 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         return Ok(true);
     }
     let cases = cases(options)?;
+    let places = Places::new(options)?;
     let scratch = Scratch::new(options.keep)?;
     let begin = Instant::now();
-    let ours = Ours::new(&options.ours);
+    let ours = Ours::new(&places.ours);
     let mut count = Count::default();
     let mut playable = VecDeque::new();
     for case in cases {
-        let why = case.impossible(&ours);
-        match why {
-            Some(why) => {
-                count.skipped += 1;
-                println!("skipped {}: {why}", case.title());
-            }
+        match case.impossible(&ours) {
+            Some(why) => count.skip(&case, &why),
             None => playable.push_back(case),
         }
     }
-    let image = if playable.is_empty() {
-        None
-    } else {
-        prepare(&playable, &ours, options, scratch.dir())
-            .map_err(|error| {
+    if !playable.is_empty() {
+        let mut builds: Vec<Build> = playable
+            .iter()
+            .flat_map(|case| case.cast.builds())
+            .collect();
+        builds.sort_unstable();
+        builds.dedup();
+        match Parts::fetch(&Store::new(&places.cache), &builds) {
+            Ok(parts) => {
+                let image = image::make(&parts, &builds, &ours, scratch.dir())
+                    .context("cannot make what the machines boot")?;
+                let stage = Stage {
+                    image,
+                    dir: scratch.dir(),
+                    report: &places.report,
+                    keep: options.keep,
+                };
+                stage.play_all(playable, options.jobs, &mut count);
+            }
+            Err(error) => {
                 for case in &playable {
-                    println!("skipped {}: {error:#}", case.title());
+                    count.skip(case, &format!("{error:#}"));
                 }
-            })
-            .ok()
-    };
-    match image {
-        Some(image) => play_all(playable, &image, options, scratch.dir(), &mut count),
-        None => count.skipped += u32::try_from(playable.len())?,
+            }
+        }
     }
     println!(
         "{} s\n{} passed, {} failed, {} skipped",
@@ -172,96 +203,94 @@ impl Case {
     }
 }
 
-/// Fetches what is not there yet and makes what the machines boot.
-fn prepare(cases: &VecDeque<Case>, ours: &Ours, options: &Options, dir: &Path) -> Result<Image> {
-    let mut builds: Vec<Build> = cases.iter().flat_map(|case| case.cast.builds()).collect();
-    builds.sort_unstable();
-    builds.dedup();
-    let cache = std::path::absolute(&options.cache)?;
-    fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    image::make(&Store::new(&cache), &builds, ours, dir).context("no machine can be made")
+impl Count {
+    fn skip(&mut self, case: &Case, why: &str) {
+        self.skipped += 1;
+        println!("skipped {}: {why}", case.title());
+    }
 }
 
-fn play_all(
-    cases: VecDeque<Case>,
-    image: &Image,
-    options: &Options,
-    dir: &Path,
-    count: &mut Count,
-) {
-    let queue = Mutex::new(cases);
-    let count = Mutex::new(count);
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let next = locked(&queue).pop_front();
-                    let Some(case) = next else {
-                        return;
-                    };
-                    let passed = play(&case, image, options, dir);
-                    let mut count = locked(&count);
-                    if passed {
-                        count.passed += 1;
-                    } else {
-                        count.failed += 1;
+/// Where scenarios are played.
+struct Stage<'a> {
+    image: Image,
+    dir: &'a Path,
+    report: &'a Path,
+    keep: bool,
+}
+
+impl Stage<'_> {
+    fn play_all(&self, cases: VecDeque<Case>, jobs: usize, count: &mut Count) {
+        let queue = Mutex::new(cases);
+        let count = Mutex::new(count);
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let next = locked(&queue).pop_front();
+                        let Some(case) = next else {
+                            return;
+                        };
+                        let passed = self.play(&case);
+                        let mut count = locked(&count);
+                        if passed {
+                            count.passed += 1;
+                        } else {
+                            count.failed += 1;
+                        }
                     }
-                }
-            });
+                });
+            }
+        });
+    }
+
+    /// Plays one and says what became of it.
+    fn play(&self, case: &Case) -> bool {
+        println!("playing {}", case.title());
+        let begin = Instant::now();
+        let dir = self.dir.join(&case.label);
+        let played = fs::create_dir(&dir)
+            .context("cannot create a directory")
+            .and_then(|()| resets::play(case.scenario, case.cast, &self.image, &dir));
+        let faults = match &played {
+            Ok(report) => report.faults().to_vec(),
+            Err(error) => vec![format!("{error:#}")],
+        };
+        let passed = faults.is_empty();
+        let word = if passed { "ok     " } else { "FAILED " };
+        let times = played.as_ref().map(Report::to_string).unwrap_or_default();
+        let took = begin.elapsed().as_secs();
+        let mut text = format!("{word} {}  {times}  ({took} s)", case.title());
+        for fault in faults {
+            text.push_str(&format!("\n        {fault}"));
         }
-    });
-}
-
-fn play(case: &Case, image: &Image, options: &Options, dir: &Path) -> bool {
-    let begin = Instant::now();
-    let dir = dir.join(&case.label);
-    let played = fs::create_dir(&dir)
-        .context("cannot create a directory")
-        .and_then(|()| resets::play(case.scenario, case.cast, image, &dir));
-    let faults = match &played {
-        Ok(report) => report.faults().to_vec(),
-        Err(error) => vec![format!("{error:#}")],
-    };
-    let passed = faults.is_empty();
-    let word = if passed { "ok     " } else { "FAILED " };
-    let times = played.as_ref().map(Report::to_string).unwrap_or_default();
-    let mut text = format!(
-        "{word} {}  {times}  {}",
-        case.title(),
-        took(begin.elapsed())
-    );
-    for fault in faults {
-        text.push_str(&format!("\n        {fault}"));
-    }
-    if !passed {
-        match keep_logs(&dir, &options.report.join(&case.label)) {
-            Ok(kept) => text.push_str(&format!("\n        logs: {}", kept.display())),
-            Err(error) => text.push_str(&format!("\n        no logs: {error:#}")),
+        if !passed {
+            match keep_logs(&dir, &self.report.join(&case.label)) {
+                Ok(kept) => text.push_str(&format!("\n        logs: {}", kept.display())),
+                Err(error) => text.push_str(&format!("\n        no logs: {error:#}")),
+            }
         }
+        println!("{text}");
+        if !self.keep {
+            // What cannot be removed now is removed with the directory above it.
+            let _ = fs::remove_dir_all(&dir);
+        }
+        passed
     }
-    println!("{text}");
-    if !options.keep {
-        // What cannot be removed now is removed with the directory above it.
-        let _ = fs::remove_dir_all(&dir);
-    }
-    passed
 }
 
-fn took(duration: Duration) -> String {
-    format!("({} s)", duration.as_secs())
-}
-
-/// Copies what the machines wrote.
+/// Copies what the machines wrote, in place of what an earlier run left there.
 fn keep_logs(dir: &Path, to: &Path) -> Result<PathBuf> {
+    if to.is_dir() {
+        fs::remove_dir_all(to).with_context(|| format!("cannot empty {}", to.display()))?;
+    }
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let Some(name) = path.file_name().filter(|_| path.is_file()) else {
-            continue;
-        };
-        fs::copy(&path, to.join(name))?;
+        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+            fs::copy(&path, to.join(name))?;
+        }
     }
-    Ok(std::path::absolute(to)?)
+    Ok(to.to_owned())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -130,7 +130,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Not being able to install is no failure: what is missing is skipped by name.
 fn install(options: &Options) {
-    let missing = packages::missing();
+    let missing = packages::missing(&[packages::Purpose::Test]);
     if missing.is_empty() || options.no_install {
         return;
     }

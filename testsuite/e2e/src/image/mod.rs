@@ -5,7 +5,7 @@ mod cpio;
 mod libraries;
 mod modules;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,33 @@ const MODULES: &[&str] = &[
     "softdog",
 ];
 
+const KERNEL: &[&str] = &["linux-image-cloud-amd64"];
+const TOOL_PACKAGES: &[&str] = &[
+    "busybox-static",
+    "dmsetup",
+    "libdevmapper1.02.1",
+    "libudev1",
+    "libselinux1",
+    "libpcre2-8-0",
+    "libc6",
+];
+const ORIGINAL_38: &[&str] = &[
+    "sanlock",
+    "libsanlock1",
+    "libaio1",
+    "libblkid1",
+    "libuuid1",
+    "libc6",
+];
+const ORIGINAL_39: &[&str] = &[
+    "sanlock",
+    "libsanlock1",
+    "libaio1t64",
+    "libblkid1",
+    "libuuid1",
+    "libc6",
+];
+
 /// Where busybox and dmsetup are on a machine.
 pub(crate) const TOOLS: &str = "/set/tools";
 
@@ -37,22 +64,39 @@ pub(crate) struct Image {
     pub(crate) initramfs: PathBuf,
 }
 
-/// Makes an image with these builds in the directory; what must be fetched is in the store.
-pub(crate) fn make(store: &Store, builds: &[Build], ours: &Ours, dir: &Path) -> Result<Image> {
-    let system = store.unpacked("kernel", Release::Bookworm, &["linux-image-cloud-amd64"])?;
-    let tools = store.unpacked(
-        "tools",
-        Release::Bookworm,
-        &[
-            "busybox-static",
-            "dmsetup",
-            "libdevmapper1.02.1",
-            "libudev1",
-            "libselinux1",
-            "libpcre2-8-0",
-            "libc6",
-        ],
-    )?;
+/// What was fetched to make images of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    system: PathBuf,
+    tools: PathBuf,
+    originals: BTreeMap<Build, PathBuf>,
+}
+
+impl Parts {
+    /// Fetches what these builds need and is not in the store.
+    pub(crate) fn fetch(store: &Store, builds: &[Build]) -> Result<Parts> {
+        let mut originals = BTreeMap::new();
+        for build in builds {
+            let fetched = match build {
+                Build::Original38 => {
+                    store.unpacked("original-3.8", Release::Bookworm, ORIGINAL_38)?
+                }
+                Build::Original39 => store.unpacked("original", Release::Trixie, ORIGINAL_39)?,
+                Build::Ours => continue,
+            };
+            originals.insert(*build, fetched);
+        }
+        Ok(Parts {
+            system: store.unpacked("kernel", Release::Bookworm, KERNEL)?,
+            tools: store.unpacked("tools", Release::Bookworm, TOOL_PACKAGES)?,
+            originals,
+        })
+    }
+}
+
+/// Makes an image with these builds in the directory.
+pub(crate) fn make(parts: &Parts, builds: &[Build], ours: &Ours, dir: &Path) -> Result<Image> {
+    let Parts { system, tools, .. } = parts;
     let busybox = tools.join("bin/busybox");
     let initramfs = dir.join("initramfs");
     let out = File::create(&initramfs)
@@ -74,51 +118,26 @@ pub(crate) fn make(store: &Store, builds: &[Build], ours: &Ours, dir: &Path) -> 
     root.directory("set")?;
 
     let mut root = Root::new(&mut archive, relative(TOOLS))?;
-    root.tree(&tools)?;
+    root.tree(tools)?;
     for build in builds {
         let mut root = Root::new(&mut archive, relative(build.root()))?;
         root.copy(&busybox, "usr/bin/busybox")?;
-        match build {
-            Build::Original38 => root.tree(&original_38(store)?)?,
-            Build::Original39 => root.tree(&original_39(store)?)?,
-            Build::Ours => {
-                for name in ["sanlock", "wdmd"] {
-                    if let Some(program) = ours.program(name) {
-                        root.program(&program, &format!("usr/sbin/{name}"))?;
-                    }
+        if let Some(original) = parts.originals.get(build) {
+            root.tree(original)?;
+        }
+        if *build == Build::Ours {
+            for name in ["sanlock", "wdmd"] {
+                if let Some(program) = ours.program(name) {
+                    root.program(&program, &format!("usr/sbin/{name}"))?;
                 }
             }
         }
     }
     archive.finish()?;
     Ok(Image {
-        kernel: vmlinuz(&system)?,
+        kernel: vmlinuz(system)?,
         initramfs,
     })
-}
-
-fn original_38(store: &Store) -> Result<PathBuf> {
-    let packages = [
-        "sanlock",
-        "libsanlock1",
-        "libaio1",
-        "libblkid1",
-        "libuuid1",
-        "libc6",
-    ];
-    store.unpacked("original-3.8", Release::Bookworm, &packages)
-}
-
-fn original_39(store: &Store) -> Result<PathBuf> {
-    let packages = [
-        "sanlock",
-        "libsanlock1",
-        "libaio1t64",
-        "libblkid1",
-        "libuuid1",
-        "libc6",
-    ];
-    store.unpacked("original", Release::Trixie, &packages)
 }
 
 fn vmlinuz(system: &Path) -> Result<PathBuf> {

@@ -66,6 +66,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         play: wdmd_killed,
     },
     Scenario {
+        name: "wdmd-stopped",
+        what: "the watchdog daemon gets SIGSTOP: the same",
+        times: SMALL,
+        slow: false,
+        play: wdmd_stopped,
+    },
+    Scenario {
         name: "client-killed",
         what: "the holder gets SIGKILL: the other gets the lease at once, nobody is reset",
         times: SMALL,
@@ -179,18 +186,28 @@ fn disk_hangs(pair: &Pair) -> Result<Report> {
 
 /// The kernel counts the fire timeout from the moment at which the device was let go.
 fn wdmd_killed(pair: &Pair) -> Result<Report> {
+    watchdog_daemon_gone(pair, "KILL", Duration::ZERO)
+}
+
+/// The last keepalive was at most a test interval ago.
+fn wdmd_stopped(pair: &Pair) -> Result<Report> {
+    watchdog_daemon_gone(pair, "STOP", pair.times.test_interval())
+}
+
+/// The lease daemon goes on and renews its host id until the reset.
+fn watchdog_daemon_gone(pair: &Pair, signal: &str, early: Duration) -> Result<Report> {
     pair.victim.hold()?;
     pair.settle()?;
     pair.rescuer.contend()?;
     pair.check_clocks()?;
-    let (before, after) = pair.victim.signal(Daemon::Wdmd, "KILL")?;
+    let (before, after) = pair.victim.signal(Daemon::Wdmd, signal)?;
     let reset = pair.wait_for_reset()?;
     let mut report = Report::since(pair.last_renewal()?);
-    report.note("killed", after);
+    report.note(signal_note(signal), after);
     report.note("reset", reset);
     let fire = pair.times.fire();
     report.not_after("the reset", reset, ("the fire timeout's end", after + fire));
-    let early = before + fire - Duration::from_secs(1);
+    let early = before + fire - early - Duration::from_secs(1);
     report.not_before("the reset", reset, ("the earliest time", early));
     pair.wait_for_takeover(&mut report, reset)?;
     pair.check_clocks()?;
