@@ -220,13 +220,14 @@ fn client_killed(pair: &Pair) -> Result<Report> {
     pair.rescuer.contend()?;
     pair.check_clocks()?;
     let mut report = Report::since(pair.last_renewal()?);
+    let before = Instant::now();
     pair.victim.kill(holder)?;
     let killed = Instant::now();
     report.note("killed", killed);
     match pair.lease_taken(TAKEOVER_LIMIT + pair.times.usable())? {
         Some(taken) => {
             report.note("taken", taken);
-            report.not_before("taken", taken, ("the holder's death", killed - QUIET));
+            report.not_before("taken", taken, ("the holder's death", before));
             report.not_after("taken", taken, ("its last moment", killed + TAKEOVER_LIMIT));
         }
         None => report.fault("the other host never took the lease"),
