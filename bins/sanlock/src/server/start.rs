@@ -33,9 +33,6 @@ const PID_FILE: &str = "sanlock.pid";
 /// Mode of the run directory: root may write there through its group, without further rights.
 const RUN_DIR_MODE: u32 = 0o775;
 
-/// Threads of the general runtime: it only moves bytes and small state around.
-const MAX_WORKERS: usize = 4;
-
 /// Bytes of stack of the thread that reads what the helper says.
 const HELPER_THREAD_STACK: usize = 64 << 10;
 
@@ -187,14 +184,11 @@ impl Starting {
         self.settings.gid = self.identity.gid.as_raw();
         self.greet();
 
-        let workers =
-            std::thread::available_parallelism().map_or(1, |count| count.get().min(MAX_WORKERS));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(workers)
-            .thread_name("sanlock")
+        // One thread: it only moves bytes and small state around, and more of them wake each other up.
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|failed| because("cannot start threads")(&failed))?;
+            .map_err(|failed| because("cannot start the runtime")(&failed))?;
         let renewals = self.start_renewal_thread()?;
         self.lock_memory()?;
 
