@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "hazards")]
+compile_error!("a daemon that can be told to make mistakes is for the simulation alone");
+
 fn main() -> ExitCode {
     sanlock::cli::main(sanlock::server::run)
 }

@@ -53,6 +53,8 @@ pub enum Hazard {
     SkipShortDelay,
     /// The first wait of taking a host id from another host is left out.
     SkipLargeDelay,
+    /// A host id is taken with the generation that it had before.
+    GenerationKept,
     /// A renewal does not look at who owns the host id.
     RenewBlindly,
     /// An acquire goes on although our own host id has expired.
@@ -61,7 +63,7 @@ pub enum Hazard {
 
 impl Hazard {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::OwnIoTimeoutFallback,
         Self::SilenceFromBeforeRead,
         Self::HostDeadTooShort,
@@ -85,6 +87,7 @@ impl Hazard {
         Self::ExpiryFromAnswer,
         Self::SkipShortDelay,
         Self::SkipLargeDelay,
+        Self::GenerationKept,
         Self::RenewBlindly,
         Self::AcquireAfterExpiry,
     ];

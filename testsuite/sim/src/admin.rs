@@ -1,6 +1,7 @@
 //! What administrates a host: it starts the daemon, joins the lockspace and starts processes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ondisk::HostId;
@@ -171,6 +172,18 @@ pub fn look(machine: &Machine) {
         .lockspaces()
         .iter()
         .any(|listed| listed.renew_fail);
+    for listed in daemon.manager.lockspaces_in(List::Spaces) {
+        let lease = &listed.space.lease;
+        let timestamp = lease.renewal_success.load(Ordering::Acquire);
+        let uptime = {
+            let state = machine.state();
+            state.clock.monotonic() + state.clock.suspended()
+        };
+        let age = uptime.saturating_sub(lease.valid_since());
+        machine
+            .world
+            .check(|checker| checker.counts_from(machine.number, timestamp, age));
+    }
     let held = daemon.manager.look(|clients, resources| {
         let all = [
             sanlock::manager::resources::Stage::Held,
@@ -183,7 +196,6 @@ pub fn look(machine: &Machine) {
                 .sum::<usize>()
     });
     debug_assert!(held < 10_000);
-    let _ = daemon.manager.lockspaces_in(List::Spaces);
     if machine
         .world
         .check(|checker| checker.lost(machine.number, lost))

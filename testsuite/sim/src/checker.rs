@@ -10,7 +10,7 @@ use crate::trace::Mode;
 /// A property that was violated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// `S1` to `S8`, `L1`, `L2`.
+    /// `S1` to `S8`, `L1` to `L3`.
     pub property: &'static str,
     /// What happened.
     pub what: String,
@@ -91,7 +91,11 @@ pub struct Checker {
     /// How often each interesting thing was seen.
     pub seen: BTreeMap<&'static str, u64>,
     mbals: BTreeMap<(usize, u64), (u64, u64)>,
+    /// Hosts' dblocks that say that a version is released, with that version, by resource and host id.
+    released: BTreeMap<(usize, u64), u64>,
     lost: BTreeSet<u32>,
+    /// Hosts that have given their host id back, and not stopped or joined since.
+    given_back: BTreeSet<u32>,
 }
 
 impl Checker {
@@ -115,7 +119,9 @@ impl Checker {
             violation: None,
             seen: BTreeMap::new(),
             mbals: BTreeMap::new(),
+            released: BTreeMap::new(),
             lost: BTreeSet::new(),
+            given_back: BTreeSet::new(),
         }
     }
 
@@ -157,6 +163,13 @@ impl Checker {
             );
             self.violate(if both { "S1" } else { "S2" }, what);
         }
+        if self.given_back.contains(&claim.host) {
+            let what = format!(
+                "process {} of host {} uses resource {} after its host has given its host id back",
+                claim.pid, claim.host, claim.resource
+            );
+            self.violate("S4", what);
+        }
         if self.resources[claim.resource].unmade {
             let what = format!(
                 "process {} of host {} uses resource {}, which was not made yet",
@@ -186,6 +199,7 @@ impl Checker {
         self.claims.retain(|one| one.host != host);
         self.members.retain(|one| one.host != host);
         self.lost.remove(&host);
+        self.given_back.remove(&host);
     }
 
     /// Whether anybody uses a resource.
@@ -277,6 +291,7 @@ impl Checker {
             },
         );
         if timestamp != 0 {
+            self.given_back.remove(&by);
             self.saw("renewal");
             return;
         }
@@ -291,8 +306,46 @@ impl Checker {
             );
             self.violate("S4", what);
         }
-        self.members
-            .retain(|one| (one.host, one.host_id, one.generation) != (by, host_id, generation));
+        let is_it =
+            |one: &Membership| (one.host, one.host_id, one.generation) == (by, host_id, generation);
+        if self.members.iter().any(is_it) {
+            self.members.retain(|one| !is_it(one));
+            self.given_back.insert(by);
+        }
+    }
+
+    /// A watchdog has reset its host although nothing kept the daemon from ending its processes in time.
+    pub fn reset_in_vain(&mut self, host: u32) {
+        let what = format!(
+            "the watchdog resets host {host}, though nothing kept its daemon from stopping all processes in time"
+        );
+        self.violate("L3", what);
+    }
+
+    /// A host counts the lease of its host id from so long ago, by the renewal with this timestamp. That must
+    /// be from before it was written.
+    pub fn counts_from(&mut self, host: u32, timestamp: u64, age: Duration) {
+        let Some(member) = self.member(host) else {
+            return;
+        };
+        let Some(renewed) = self.renewed.get(&member.host_id) else {
+            return;
+        };
+        let ours = (renewed.by, renewed.generation) == (member.host, member.generation);
+        // The host need not know yet of the last one that was written.
+        if !ours || timestamp < renewed.timestamp {
+            return;
+        }
+        // Its clock may be slow.
+        let written = renewed.at.elapsed().mul_f64(0.998);
+        if age + Duration::from_millis(2) < written {
+            let what = format!(
+                "host {host} counts its host id from {:.3} s ago, but it was written {:.3} s ago",
+                age.as_secs_f64(),
+                renewed.at.elapsed().as_secs_f64()
+            );
+            self.violate("S4", what);
+        }
     }
 
     /// Looks whether a host's leases are used longer than others take them to be.
@@ -328,6 +381,9 @@ impl Checker {
         (disk, disks): (usize, usize),
         leader: LeaderOnDisk,
     ) {
+        if leader.lver != 0 {
+            self.lease_written(by, resource);
+        }
         let known = &mut self.resources[resource];
         known.on_disks.insert(disk, leader);
         if leader.lver != 0 {
@@ -347,12 +403,22 @@ impl Checker {
         }
     }
 
+    /// A host may write leases only as long as others must not take what it has.
+    fn lease_written(&mut self, by: u32, resource: usize) {
+        if self.given_back.contains(&by) {
+            let what =
+                format!("host {by} writes resource {resource} after it has given its host id back");
+            self.violate("S6", what);
+        }
+    }
+
     /// Most disks of a resource have a leader now.
     fn leader_changed(&mut self, by: u32, resource: usize, leader: LeaderOnDisk) {
         let LeaderOnDisk {
             lver, owner, free, ..
         } = leader;
         let before = std::mem::replace(&mut self.resources[resource].leader, leader);
+        self.check_takeover(resource, before, leader);
         if before.lver > lver {
             // Whoever won a ballot in another host's name writes that down without knowing what has happened
             // since. The dblocks know better.
@@ -391,6 +457,38 @@ impl Checker {
         }
     }
 
+    /// A lease whose owner has not given it up may be taken only once that one is dead, whether it has
+    /// processes that use it or not.
+    fn check_takeover(&mut self, resource: usize, before: LeaderOnDisk, now: LeaderOnDisk) {
+        let taken = now.lver == before.lver + 1
+            && before.lver != 0
+            && !before.free
+            && before.writer == before.owner.0
+            && before.owner.0 != now.owner.0
+            && self.resources[resource].on_disks.len() == 1;
+        let released = self.released.get(&(resource, before.owner.0));
+        if !taken || released.is_some_and(|lver| *lver >= before.lver) {
+            return;
+        }
+        let Some(renewed) = self.renewed.get(&before.owner.0) else {
+            return;
+        };
+        let alive = renewed.generation == before.owner.1
+            && renewed.timestamp != 0
+            && renewed.at.elapsed() < renewed.dead_after.mul_f64(0.998);
+        if alive {
+            let what = format!(
+                "host {} takes resource {resource} from host {}, which renewed its host id {:.3} s ago and is dead \
+                 after {} s",
+                now.owner.0,
+                before.owner.0,
+                renewed.at.elapsed().as_secs_f64(),
+                renewed.dead_after.as_secs()
+            );
+            self.violate("S4", what);
+        }
+    }
+
     /// A host's sector of a resource was written.
     #[allow(clippy::too_many_arguments)] // what the sector says
     pub fn sector_written(
@@ -403,6 +501,16 @@ impl Checker {
         released: bool,
         shared: bool,
     ) {
+        if lver != 0 {
+            self.lease_written(by, resource);
+        }
+        if released || lver == 0 {
+            let wiped = if lver == 0 { u64::MAX } else { lver };
+            self.released.insert((resource, host_id), wiped);
+        } else {
+            // In a ballot for this version, so that it does not own the one before.
+            self.released.insert((resource, host_id), lver - 1);
+        }
         let before = self
             .mbals
             .insert((resource, host_id), (lver, mbal))

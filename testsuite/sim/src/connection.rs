@@ -76,10 +76,24 @@ impl Connection {
                     manager.set_kill_path(&target, program, false);
                 }
             }
-            // One command at a time, and nobody sees the connection's end before that.
-            while let Some((wish, answer)) = received.recv().await {
+            // One command at a time. A process that gives its commands itself is not seen to be gone before
+            // its last one is carried out; one for which another process does is.
+            let by_another = server.state().random.permille(500);
+            while let Some((wish, mut answer)) = received.recv().await {
                 latency(&server).await;
-                let _ = answer.send(carry_out(&manager, client, wish).await);
+                let work = carry_out(&manager, client, wish);
+                tokio::pin!(work);
+                tokio::select! {
+                    biased;
+                    done = &mut work => {
+                        let _ = answer.send(done);
+                    }
+                    () = answer.closed(), if by_another => {
+                        manager.client_gone(client);
+                        work.await;
+                        return;
+                    }
+                }
             }
             manager.client_gone(client);
         });

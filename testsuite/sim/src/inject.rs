@@ -67,12 +67,16 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
                 return;
             };
             seen();
+            machine.state().hinder(true);
             hold(&machine.world, &[daemon.gate], planned.lasts).await;
+            machine.state().hinder(false);
         }
         FaultKind::HostFrozen => {
             let Some(gates) = gates(&machine) else { return };
             seen();
+            machine.state().hinder(true);
             hold(&machine.world, &gates, planned.lasts).await;
+            machine.state().hinder(false);
         }
         FaultKind::MachinePaused | FaultKind::Suspended => {
             let Some(lasts) = allowed_standstill(&machine, planned.lasts) else {
@@ -80,7 +84,9 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
             };
             let Some(gates) = gates(&machine) else { return };
             seen();
+            machine.state().hinder(true);
             stand_still(&machine, &gates, lasts, kind == FaultKind::Suspended).await;
+            machine.state().hinder(false);
         }
         FaultKind::DaemonKilled => {
             if machine.daemon().is_none() {
@@ -106,7 +112,11 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
             let own = u64::from(machine.number);
             {
                 let mut state = machine.state();
-                let other = 1 + (own + state.random.below(others.max(2) - 1)) % others.max(1);
+                // Several want the same.
+                let other = match planned.hosts.as_slice() {
+                    [first, _, ..] => *first as u64 + 1,
+                    _ => 1 + (own + state.random.below(others.max(2) - 1)) % others.max(1),
+                };
                 state.wants_host_id = Some(other);
             }
             admin::leave(&machine, false);
@@ -117,8 +127,10 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
         FaultKind::HelperStuck => {
             seen();
             machine.state().helper_stuck += 1;
+            machine.state().hinder(true);
             until_over(&machine.world, planned.lasts).await;
             machine.state().helper_stuck -= 1;
+            machine.state().hinder(false);
         }
         FaultKind::NoWatchdog => {
             seen();

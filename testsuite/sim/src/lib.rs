@@ -12,6 +12,8 @@ pub mod connection;
 mod disk;
 pub mod faults;
 pub mod gate;
+#[cfg(feature = "hazards")]
+pub mod hazards;
 pub mod host;
 pub mod inject;
 pub mod layout;
@@ -23,6 +25,7 @@ pub mod random;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod theme;
 pub mod trace;
 pub mod watchdog;
 pub mod world;

@@ -45,6 +45,8 @@ pub enum Obedience {
 /// A process.
 #[derive(Debug, Clone)]
 pub struct Process {
+    /// It wants not to be killed by `SIGKILL`.
+    pub restricted: bool,
     /// What it does when it is told to stop.
     pub obedience: Obedience,
     /// It is dead.
@@ -117,6 +119,22 @@ pub struct State {
     pub last_join: i32,
     /// The process that makes what has to be made.
     pub maker: Option<i32>,
+    /// How many faults that hinder the daemon last.
+    pub hindrances: u32,
+    /// When the last of them ended.
+    pub hindered_until: Option<Instant>,
+}
+
+impl State {
+    /// Something hinders the daemon from now on, or no longer.
+    pub fn hinder(&mut self, hinders: bool) {
+        if hinders {
+            self.hindrances += 1;
+        } else {
+            self.hindrances = self.hindrances.saturating_sub(1);
+            self.hindered_until = Some(Instant::now());
+        }
+    }
 }
 
 /// A host.
@@ -164,6 +182,8 @@ impl Machine {
             suspended_at: None,
             last_join: 0,
             maker: None,
+            hindrances: 0,
+            hindered_until: None,
         };
         Arc::new(Self {
             world: Arc::clone(world),
@@ -291,6 +311,10 @@ impl Machine {
             if let Some(daemon) = &state.daemon {
                 return Some(daemon.clone());
             }
+            // One that has ended is not gone while one of its requests is with the kernel.
+            if self.requests_under_way() != 0 {
+                return None;
+            }
             Gate::new(self.number, state.random.fork(), self.world.scenario.jitter)
         };
         let host = Arc::new(SimHost::new(self, &gate));
@@ -322,15 +346,16 @@ impl Machine {
         daemon.gate.close();
     }
 
+    fn requests_under_way(&self) -> usize {
+        let storage = &self.world.storage;
+        let labels = self.labels().into_iter();
+        labels.map(|label| storage.under_way(label)).sum()
+    }
+
     /// Whether a new daemon may be started after one that was killed: if that is really gone. A process is
     /// not while one of its requests is with the kernel. If it was in a lockspace the host is about to be reset.
     pub fn forget_killed_daemon(&self) -> bool {
-        let storage = &self.world.storage;
-        let under_way: usize = self
-            .labels()
-            .into_iter()
-            .map(|label| storage.under_way(label))
-            .sum();
+        let under_way = self.requests_under_way();
         let mut state = self.state();
         if under_way != 0 {
             return false;
@@ -352,7 +377,7 @@ impl Machine {
     }
 
     /// A new process, if the host runs.
-    pub fn new_process(&self, obedience: Obedience) -> Option<(i32, Process)> {
+    pub fn new_process(&self, obedience: Obedience, restricted: bool) -> Option<(i32, Process)> {
         let mut state = self.state();
         if !state.on {
             return None;
@@ -361,6 +386,7 @@ impl Machine {
         let pid = state.last_pid;
         let (killed, stop) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let process = Process {
+            restricted,
             obedience,
             killed,
             stop,
@@ -462,6 +488,34 @@ impl Machine {
         }
     }
 
+    /// Whether the watchdog resets the host although the daemon, since the last renewal, had all that it needs to
+    /// end the processes of a lockspace that was lost: the helper, and processes that can be killed.
+    ///
+    /// A device that is not petted when it is closed leaves no time for that.
+    fn resets_in_vain(&self) -> bool {
+        let Some(age) = self.world.check(|checker| checker.renewal_age(self.number)) else {
+            return false;
+        };
+        let state = self.state();
+        let hindered = state.hindrances != 0
+            || state
+                .hindered_until
+                .is_some_and(|until| until + age >= Instant::now());
+        let unkillable =
+            |process: &Process| process.obedience == Obedience::Stuck || process.restricted;
+        let excused = hindered
+            || !self.world.scenario.closing_pets
+            || state.processes.values().any(unkillable);
+        let Some(daemon) = state.daemon.clone().filter(|_| !excused) else {
+            return false;
+        };
+        drop(state);
+        // A command that hangs keeps a dead process' leases.
+        daemon
+            .manager
+            .look(|clients, _| clients.iter().all(|(_, client)| client.cmd_active == 0))
+    }
+
     /// The watchdog device: it needs nothing of the host to fire.
     pub async fn run_device(self: Arc<Self>) {
         loop {
@@ -473,6 +527,9 @@ impl Machine {
                 () = tokio::time::sleep_until(fires_at.unwrap_or(far)) => {
                     let due = self.state().watchdog.fires_at().is_some_and(|at| at <= Instant::now());
                     if due {
+                        if self.resets_in_vain() {
+                            self.world.check(|checker| checker.reset_in_vain(self.number));
+                        }
                         self.stop(Why::Watchdog);
                     }
                 }

@@ -12,9 +12,9 @@ use sim::run::{Options, Outcome, run};
 #[derive(Debug, Parser)]
 #[command(name = "sim")]
 struct Arguments {
-    /// How many seeds.
-    #[arg(long, default_value_t = 1000)]
-    seeds: u64,
+    /// How many seeds; 1000 if not given, or at most 10000 for each planted mistake.
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
@@ -44,8 +44,15 @@ struct Arguments {
     hazard: Option<String>,
     /// Look for each mistake that can be switched on.
     #[arg(long)]
-    all_hazards: bool,
+    bugs: bool,
 }
+
+/// How many seeds are run if nobody says so.
+const SEEDS: u64 = 1000;
+
+/// Within how many seeds a planted mistake must be found.
+#[cfg(feature = "hazards")]
+const MOST_SEEDS: u64 = 10_000;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -54,7 +61,7 @@ fn main() -> ExitCode {
         without: arguments.without.clone(),
         ..Options::default()
     };
-    if arguments.all_hazards || (arguments.hazard.is_some() && arguments.seed.is_none()) {
+    if arguments.bugs || (arguments.hazard.is_some() && arguments.seed.is_none()) {
         return look_for_hazards(&arguments, &options);
     }
     match arguments.seed {
@@ -163,7 +170,7 @@ fn many_seeds(arguments: &Arguments, options: &Options) -> ExitCode {
     let enough = |summary: &Summary| summary.failed.len() >= arguments.failures;
     let summary = run_many(
         arguments.from,
-        arguments.seeds,
+        arguments.seeds.unwrap_or(SEEDS),
         jobs(arguments),
         options,
         each,
@@ -196,6 +203,7 @@ fn look_for_hazards(arguments: &Arguments, options: &Options) -> ExitCode {
         None => sim::hazards::names(),
     };
     let (mut found, mut missed) = (0, 0);
+    let began = Instant::now();
     for name in names {
         let Some(options) = with_hazard(options.clone(), Some(&name)) else {
             eprintln!(
@@ -207,31 +215,31 @@ fn look_for_hazards(arguments: &Arguments, options: &Options) -> ExitCode {
         let enough = |summary: &Summary| !summary.failed.is_empty();
         let summary = run_many(
             arguments.from,
-            arguments.seeds,
+            arguments.seeds.unwrap_or(MOST_SEEDS),
             jobs(arguments),
             &options,
             |_| (),
             enough,
         );
-        let seeds = summary.passed + summary.failed.len() as u64;
+        let took = summary.took.as_secs_f64();
+        let violation = |outcome: &Outcome| outcome.violation.clone();
         match summary.failed.iter().min_by_key(|outcome| outcome.seed) {
             Some(outcome) => {
                 found += 1;
-                println!(
-                    "{name}: found within {seeds} seeds, {:.0} s",
-                    summary.took.as_secs_f64()
-                );
-                tell(outcome, false);
+                let (property, what) = violation(outcome)
+                    .map(|violation| (violation.property, violation.what))
+                    .unwrap_or_default();
+                let seed = outcome.seed;
+                println!("{name:<24} seed {seed:>5}  {took:>5.1} s  {property}  {what}");
             }
             None => {
                 missed += 1;
-                println!(
-                    "{name}: NOT FOUND in {seeds} seeds, {:.0} s",
-                    summary.took.as_secs_f64()
-                );
+                let seeds = summary.passed;
+                println!("{name:<24} NOT FOUND in {seeds} seeds, {took:.1} s");
             }
         }
     }
+    println!("{:.0} s in all", began.elapsed().as_secs_f64());
     end(found, missed)
 }
 

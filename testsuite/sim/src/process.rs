@@ -85,7 +85,8 @@ pub(crate) fn run<F>(
 where
     F: FnOnce(Worker) -> std::pin::Pin<Box<dyn Future<Output = Death> + Send>> + Send + 'static,
 {
-    let (pid, process) = machine.new_process(obedience)?;
+    let restricted = introduction.restricted & RESTRICT_SIGKILL != 0;
+    let (pid, process) = machine.new_process(obedience, restricted)?;
     let gate = Arc::clone(&machine.state().gate);
     let machine = Arc::clone(machine);
     gate.spawn(async move {

@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::connection::{Introduction, Wish, spec};
-use crate::inject;
+
 use crate::machine::{Machine, Obedience};
 use crate::process::{self, RES_SHARED};
 use crate::trace::{Asked, Death, Mode, Why};
 use crate::world::World;
+use crate::{admin, inject};
 
 /// No more hosts than this take part in the last exercise.
 const MOST: usize = 4;
@@ -89,6 +90,13 @@ async fn until_all_joined(world: &World, machines: &[Arc<Machine>], deadline: In
         if patience == 20 {
             machines.iter().for_each(end_processes);
         }
+        // Who was told to give up another host's id may have been busy, or just about to take it.
+        if patience % 20 == 0 {
+            machines
+                .iter()
+                .filter(|machine| has_others_id(machine))
+                .for_each(|machine| admin::leave(machine, false));
+        }
         let missing = machines.iter().find(|machine| !is_well(machine));
         let Some(missing) = missing else { return };
         if Instant::now() > deadline {
@@ -126,6 +134,13 @@ fn end_processes(machine: &Arc<Machine>) {
     for (pid, _) in processes {
         machine.process_died(pid, Death::Killed);
     }
+}
+
+fn has_others_id(machine: &Machine) -> bool {
+    let member = machine
+        .world
+        .check(|checker| checker.member(machine.number));
+    member.is_some_and(|member| member.host_id != u64::from(machine.number))
 }
 
 fn is_well(machine: &Machine) -> bool {

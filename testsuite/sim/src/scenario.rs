@@ -10,6 +10,7 @@ use crate::clock::MAX_DRIFT_PPM;
 use crate::faults::{Limits, Planned, plan};
 use crate::layout::Layout;
 use crate::random::Random;
+use crate::theme::Theme;
 
 /// What the clients of a run do, each number so many times in a thousand.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Habits {
 pub struct Scenario {
     /// What it follows from.
     pub seed: u64,
+    /// What it is about.
+    pub theme: Theme,
     /// How many hosts.
     pub hosts: usize,
     /// Where the leases are.
@@ -80,7 +83,9 @@ impl Scenario {
     #[must_use]
     pub fn new(seed: u64, hosts: Option<usize>) -> Self {
         let random = &mut Random::new(seed, 1);
+        let theme = Theme::draw(&mut Random::new(seed, 4));
         let drawn = match random.below(1000) {
+            _ if theme != Theme::Anything => random.within(2..5),
             0..250 => 2,
             250..620 => 3,
             620..850 => 4,
@@ -98,7 +103,7 @@ impl Scenario {
         .unwrap_or(Geometry::for_sector_size_alone(SectorSize::B512));
 
         let usual = random.one_of(&[10, 10, 10, 5, 5, 3, 2, 2]);
-        let mixed = random.permille(250);
+        let mixed = random.permille(if theme == Theme::Newcomers { 700 } else { 250 });
         let io_timeouts: Vec<u32> = (0..hosts)
             .map(|_| {
                 if mixed {
@@ -108,6 +113,17 @@ impl Scenario {
                 }
             })
             .collect();
+        let mut io_timeouts = io_timeouts;
+        if mixed && theme == Theme::Newcomers {
+            // Whoever takes another for one of its own kind has to be far off.
+            for (index, io_timeout) in io_timeouts.iter_mut().enumerate() {
+                *io_timeout = if index % 2 == 0 {
+                    20
+                } else {
+                    random.within(2..4) as u32
+                };
+            }
+        }
         let longest = io_timeouts.iter().copied().max().unwrap_or(usual);
         let shortest = io_timeouts.iter().copied().min().unwrap_or(usual);
         let fire_timeout = random.one_of(&[60, 60, 60, 30, 20, 10]);
@@ -153,15 +169,19 @@ impl Scenario {
             late,
             unwatched: unwatched(shortest, fire_timeout, dead_soonest),
         };
-        let habits = habits(random, hosts);
+        let habits = habits(random, hosts).of(theme, random);
         let requests = requests(
             random,
             Duration::from_secs(u64::from(shortest)),
             fire_timeout,
         );
-        let plan = plan(&mut Random::new(seed, 2), &limits);
+        let story = &mut Random::new(seed, 2);
+        let plan = theme
+            .plan(story, &limits)
+            .unwrap_or_else(|| plan(story, &limits));
         Self {
             seed,
+            theme,
             hosts,
             layout,
             io_timeouts,
@@ -206,7 +226,8 @@ impl Scenario {
     #[must_use]
     pub fn describe(&self) -> String {
         format!(
-            "{} hosts, {} resources in {}, io timeouts {:?} s, fire timeout {} s, {} s with {} faults",
+            "{:?}: {} hosts, {} resources in {}, io timeouts {:?} s, fire timeout {} s, {} s with {} faults",
+            self.theme,
             self.hosts,
             self.layout.resources.len(),
             self.layout.geometry,
@@ -232,7 +253,7 @@ fn unwatched(io_timeout: u32, fire_timeout: u32, dead: Duration) -> Duration {
 fn habits(random: &mut Random, hosts: usize) -> Habits {
     let some = [0, 50, 200, 500];
     let pause = random.one_of(&[100, 1000, 5000, 20_000]);
-    let hold = random.one_of(&[50, 1000, 10_000, 60_000]);
+    let hold = random.one_of(&[50, 1000, 10_000, 60_000, 300_000]);
     Habits {
         shared: random.one_of(&some),
         convert: random.one_of(&some),
@@ -248,6 +269,36 @@ fn habits(random: &mut Random, hosts: usize) -> Habits {
         pause: Duration::from_millis(pause),
         hold: Duration::from_millis(hold),
         per_host: if hosts > 8 { 1 } else { 1 + random.index(3) },
+    }
+}
+
+impl Habits {
+    /// Habits that suit what a run is about.
+    fn of(self, theme: Theme, random: &mut Random) -> Self {
+        let minutes = Duration::from_secs(random.one_of(&[60, 300, 600]));
+        match theme {
+            Theme::Anything | Theme::Comings => self,
+            Theme::Newcomers => Self {
+                pause: Duration::from_millis(random.one_of(&[50, 300, 1000])),
+                hold: minutes,
+                no_wait: 0,
+                ..self
+            },
+            Theme::CutOff | Theme::Suspensions => Self {
+                pause: Duration::from_secs(1),
+                hold: minutes,
+                ignore_term: random.one_of(&[0, 500]),
+                stuck: random.one_of(&[0, 300, 600]),
+                ..self
+            },
+            Theme::Contention | Theme::Rivals => Self {
+                pause: Duration::from_millis(random.one_of(&[20, 100, 1000])),
+                hold: Duration::from_millis(random.one_of(&[5, 100, 1000])),
+                several: 0,
+                stuck: 0,
+                ..self
+            },
+        }
     }
 }
 

@@ -198,26 +198,22 @@ fn simulation(context: &Context) -> Result<Outcome> {
         context.options.seeds
     };
     counted(
-        simulator().args(["--seeds", &seeds.to_string()]),
+        simulator(&[]).args(["--seeds", &seeds.to_string()]),
         Counting::Last,
     )
 }
 
 fn planted(_: &Context) -> Result<Outcome> {
-    counted(simulator().arg("--bugs"), Counting::Last)
+    counted(
+        simulator(&["--features", "hazards"]).arg("--bugs"),
+        Counting::Last,
+    )
 }
 
-fn simulator() -> Command {
+fn simulator(features: &[&str]) -> Command {
     let mut command = workspace::cargo();
-    command.args([
-        "run",
-        "--quiet",
-        "--release",
-        "--locked",
-        "--package",
-        "sim",
-        "--",
-    ]);
+    command.args(["run", "--quiet", "--release", "--locked"]);
+    command.args(["--package", "sim"]).args(features).arg("--");
     command
 }
 

@@ -94,14 +94,16 @@ impl Manager {
         let good = {
             let mut state = self.state();
             let state = &mut *state;
-            let good = tokens.iter().all(|token| {
-                state.spaces.joined(&token.key.space).is_some_and(|listed| {
-                    listed.space.id == token.space_id && listed.killing_pids == 0
-                })
-            });
+            let handed_over_anyway = planted!(self, HandedOverAfterLoss);
+            let good = handed_over_anyway
+                || tokens.iter().all(|token| {
+                    state.spaces.joined(&token.key.space).is_some_and(|listed| {
+                        listed.space.id == token.space_id && listed.killing_pids == 0
+                    })
+                });
             if good {
                 if let Some(client) = state.clients.get_mut(target.client) {
-                    if !client.pid_dead {
+                    if !client.pid_dead || planted!(self, DeadClientForgotten) {
                         client.cmd_active = 0;
                         tokens.iter().cloned().for_each(|token| client.add(token));
                         return Ok(());
@@ -311,14 +313,20 @@ impl Manager {
             client: target.client,
         };
         let may_adopt = flags & (ACQUIRE_ORPHAN | ACQUIRE_ORPHAN_ONLY) != 0;
-        if let Some(found) = state.resources.get_mut(&spec.key) {
+        let forgets_releases = planted!(self, TakenDuringRelease);
+        let found = state
+            .resources
+            .get_mut(&spec.key)
+            .filter(|found| !(forgets_releases && found.stage == Stage::Rem));
+        if let Some(found) = found {
             let id = found.id;
+            let may_join = found.shared || planted!(self, SharesExclusive);
             let code = match found.stage {
                 Stage::Rem => errno::AGAIN,
                 Stage::Add => errno::BUSY,
                 // It is being made exclusive.
                 Stage::Held if shared && found.shared && found.lease.is_none() => errno::AGAIN,
-                Stage::Held if shared && found.shared => {
+                Stage::Held if shared && may_join => {
                     found.holders.push(holder);
                     return Ok((token_id, id, Taken::Joined));
                 }

@@ -61,7 +61,8 @@ impl Manager {
             }
             // The ballot asks other hosts only, and so does the C program; here is who else on this host still
             // reads.
-            if !shared && resource.holders.len() > 1 {
+            let alone = resource.holders.len() <= 1 || planted!(self, ConvertedUnderReaders);
+            if !shared && !alone {
                 return Err(errno::AGAIN);
             }
             let space = space.ok_or(errno::NOSPC)?;
@@ -86,6 +87,10 @@ impl Manager {
                         .await;
                     let converted = resource::convert_to_shared(&context, &mut held).await;
                     match converted {
+                        Err(failed) if planted!(self, FailedConversionUndone) => {
+                            held.mode = resource::Mode::Exclusive;
+                            Err(failed.code())
+                        }
                         // The C program says that it failed, and its client goes on as the only holder
                         // while others share the lease.
                         Err(failed) if held.mode == resource::Mode::Shared => {

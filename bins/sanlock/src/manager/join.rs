@@ -93,7 +93,7 @@ impl Manager {
             debug!(space = space.id, "joined lockspace {}", space.spec.name);
             let watchdog = Arc::new(std::mem::take(&mut held.watchdog));
             let guard = async {
-                self.guard_lockspace(&space).await;
+                self.guard_lockspace(&space, &watchdog).await;
                 // As soon as it is safe: the watchdog may be about to fire.
                 release_watchdog(&space, &watchdog);
                 space.stop.store(true, Ordering::Release);
@@ -102,7 +102,9 @@ impl Manager {
             };
             let renewals = self.keep_renewing(&space, &mut held.renewer, &held.context, &watchdog);
             let ((), state_known) = tokio::join!(biased; guard, renewals);
-            if !self.until_leases_rest(&space).await {
+            let at_rest =
+                planted!(&self, GivenBackBeforeLeases) || self.until_leases_rest(&space).await;
+            if !at_rest {
                 error!(
                     space = space.id,
                     "host id {} is not given back, as leases are still worked on; others see it die",
@@ -160,14 +162,12 @@ impl Manager {
         let mut watchdog = self.connect_watchdog(space).await?;
 
         let lease = DeltaLease::new(delta, space.spec.name, space.spec.host_id);
-        let suspended = self.host.suspended();
+        let suspended = self.suspended();
         let leader = self.acquire_host_id(space, &context, &lease).await?;
         let counts_from = Duration::from_secs(leader.timestamp.0).saturating_add(suspended);
-        space.lease.renewed(
-            counts_from,
-            leader.timestamp,
-            space.io_timeout.renewal_fail(),
-        );
+        space
+            .lease
+            .renewed(counts_from, leader.timestamp, self.valid_for(space));
         let _ = space.facts.set(Facts {
             geometry: lease.area.geometry,
             generation: leader.owner_generation,
@@ -178,10 +178,8 @@ impl Manager {
         };
         // Tied to the watchdog before anybody can take a lease in it.
         if let Some(connection) = watchdog.as_mut() {
-            let expires = leader
-                .timestamp
-                .0
-                .saturating_add(space.io_timeout.renewal_fail().as_secs());
+            let expires = self.watchdog_expiry(space);
+            space.lease.told_watchdog.store(expires, Ordering::Release);
             if let Err(failed) = connection
                 .hold(true)
                 .and_then(|()| connection.test_live(leader.timestamp, expires))
@@ -280,7 +278,7 @@ impl Manager {
 }
 
 /// Ends the watchdog's part in a lockspace.
-fn release_watchdog(space: &Space, watchdog: &Mutex<Option<Box<dyn Watchdog>>>) {
+pub(super) fn release_watchdog(space: &Space, watchdog: &Mutex<Option<Box<dyn Watchdog>>>) {
     let Some(mut connection) = locked(watchdog).take() else {
         return;
     };

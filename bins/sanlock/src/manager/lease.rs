@@ -56,10 +56,9 @@ fn path_that_ends(area: &Area) -> Result<&Path, IoError> {
 impl Manager {
     /// What the algorithms are called with, for requests that may take `io_timeout`.
     pub(super) fn context(&self, io_timeout: IoTimeout) -> Context {
-        let watchdog_fire = Duration::from_secs(u64::from(self.settings.watchdog_fire_timeout));
         self.context.with_timeouts(Timeouts {
             io: io_timeout,
-            watchdog_fire,
+            watchdog_fire: self.watchdog_fire(),
         })
     }
 
@@ -224,8 +223,8 @@ impl Manager {
     /// Whether leases may be taken and kept in a lockspace now: its host id was renewed in time, and it
     /// is not being given up.
     pub(super) fn lease_is_valid(&self, space: &Space) -> bool {
-        let silent_for = self.host.uptime().saturating_sub(space.lease.valid_since());
-        let in_time = silent_for < space.io_timeout.renewal_fail() && !space.lease.has_expired();
+        let silent_for = self.uptime().saturating_sub(space.lease.valid_since());
+        let in_time = silent_for < self.valid_for(space) && !space.lease.has_expired();
         in_time
             && space.lease.corrupt() == 0
             && !space.removal_requested()

@@ -4,11 +4,27 @@
 //! Its state stands behind one lock that is held for moments only and never across a wait. What
 //! must not wait even for that, the renewal of host ids, keeps to [`space::LeaseStatus`].
 
+/// Whether a mistake is switched on: never, unless the `hazards` feature is compiled in.
+macro_rules! planted {
+    ($manager:expr, $hazard:ident) => {{
+        #[cfg(feature = "hazards")]
+        let on = $manager.hazards.has($crate::manager::DaemonHazard::$hazard);
+        #[cfg(not(feature = "hazards"))]
+        let on = {
+            let _: &$crate::manager::Manager = $manager;
+            false
+        };
+        on
+    }};
+}
+
 mod acquire;
 pub mod clients;
 mod command;
 mod convert;
 mod events;
+#[cfg(feature = "hazards")]
+mod hazards;
 mod host_events;
 pub mod hosts;
 mod join;
@@ -28,6 +44,7 @@ pub mod storage_commands;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ondisk::Name;
 use tokio::sync::Notify;
@@ -39,6 +56,8 @@ use crate::watched::Watched;
 pub use acquire::AcquireRequest;
 pub use command::Target;
 pub use events::{HostEvent, ReceivedEvent};
+#[cfg(feature = "hazards")]
+pub use hazards::{DaemonHazard, Hazards};
 pub use lockspaces::{List, LockspaceConfig};
 pub use release::ReleaseRequest;
 pub use rindex::{RindexEntrySpec, RindexSpec};
@@ -107,6 +126,9 @@ pub struct Manager {
     shutdown: Watched<Shutdown>,
     /// What the algorithms are called with; each lockspace has its own timeouts.
     context: paxos::Context,
+    /// Mistakes that are switched on.
+    #[cfg(feature = "hazards")]
+    hazards: Hazards,
 }
 
 /// What the daemon knows.
@@ -128,15 +150,30 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Manager {
     /// A manager without lockspaces or clients.
     pub fn new(host: Arc<dyn Host>, settings: Settings) -> Arc<Self> {
+        Arc::new(Self::made(host, settings))
+    }
+
+    /// The same with mistakes.
+    #[cfg(feature = "hazards")]
+    pub fn with_hazards(host: Arc<dyn Host>, settings: Settings, hazards: Hazards) -> Arc<Self> {
+        let mut manager = Self::made(host, settings);
+        manager.context.hazards = hazards.leases.clone();
+        manager.hazards = hazards;
+        Arc::new(manager)
+    }
+
+    fn made(host: Arc<dyn Host>, settings: Settings) -> Self {
         let env = Arc::new(lease::HostEnv(Arc::clone(&host)));
-        Arc::new(Self {
+        Self {
             context: paxos::Context::new(env, paxos::Timeouts::default()),
             host,
             settings,
             state: Mutex::default(),
             clients_changed: Notify::new(),
             shutdown: Watched::new(Shutdown::No),
-        })
+            #[cfg(feature = "hazards")]
+            hazards: Hazards::default(),
+        }
     }
 
     /// How the daemon was set up.
@@ -158,10 +195,35 @@ impl Manager {
         self.host.monotime().0
     }
 
+    /// How long the host has been suspended since boot: the monotonic clock does not count it, leases do.
+    fn suspended(&self) -> Duration {
+        if planted!(self, ExpiryStopsInSuspend) {
+            return Duration::ZERO;
+        }
+        self.host.suspended()
+    }
+
+    /// Time since boot, by which a lease's validity is counted.
+    fn uptime(&self) -> Duration {
+        self.host.monotonic().saturating_add(self.suspended())
+    }
+
+    /// For how long a host id is ours after a renewal.
+    fn valid_for(&self, space: &space::Space) -> Duration {
+        if planted!(self, ExpiryTooLate) {
+            return space.io_timeout.host_dead(self.watchdog_fire());
+        }
+        space.io_timeout.renewal_fail()
+    }
+
+    /// How long after its last keepalive a watchdog resets its host.
+    fn watchdog_fire(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settings.watchdog_fire_timeout))
+    }
+
     /// What is to be thought of a host now.
     pub fn host_state(&self, space: &space::Space, host: &hosts::HostRecord) -> hosts::HostState {
-        let fire = std::time::Duration::from_secs(u64::from(self.settings.watchdog_fire_timeout));
-        host.state(self.now(), space.spec.host_id, fire)
+        host.state(self.now(), space.spec.host_id, self.watchdog_fire())
     }
 
     /// Looks at clients and resources, for status.

@@ -1,20 +1,24 @@
 //! Watching a lockspace's lease run out, and stopping the processes that rely on it.
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::host::{KillPath, Pid, StopSignal};
+use crate::host::{KillPath, Pid, StopSignal, Watchdog};
 
 use super::clients::Client;
+use super::join::release_watchdog;
 use super::lockspaces::List;
-use super::resources::Stage;
 use super::space::{Phase, Space};
 use super::{Manager, Shutdown, locked};
 
 /// How often the lease is looked at: a suspended host's clock jumps when no timer runs.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least time between two looks.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// A process is told to stop once a second, this often.
 const KILL_COUNT_MAX: u32 = 100;
@@ -43,8 +47,12 @@ enum Stop {
 impl Manager {
     /// Watches a joined lockspace until it is to be given up, then stops all processes that rely
     /// on it. Returns when none is left, so that the lease may be given back.
-    pub(super) async fn guard_lockspace(&self, space: &Space) {
-        let reason = self.until_given_up(space).await;
+    pub(super) async fn guard_lockspace(
+        &self,
+        space: &Space,
+        watchdog: &Mutex<Option<Box<dyn Watchdog>>>,
+    ) {
+        let reason = self.until_given_up(space, watchdog).await;
         let failed = matches!(reason, Reason::Expired | Reason::Overwritten(_));
         if failed {
             error!(
@@ -80,7 +88,14 @@ impl Manager {
             }
         }
         space.phase.set(Phase::Leaving);
-        self.until_unused(space, reason).await;
+        if planted!(self, WatchdogLetGoEarly) {
+            release_watchdog(space, watchdog);
+        }
+        if planted!(self, GivenBackInUse) {
+            self.stop_processes(space, reason);
+        } else {
+            self.until_unused(space, watchdog, reason).await;
+        }
         if failed {
             warn!(space = space.id, "all processes are gone");
         } else {
@@ -89,8 +104,12 @@ impl Manager {
         self.state().spaces.set_list(space.id, List::Rem);
     }
 
-    async fn until_given_up(&self, space: &Space) -> Reason {
-        let valid_for = space.io_timeout.renewal_fail();
+    async fn until_given_up(
+        &self,
+        space: &Space,
+        watchdog: &Mutex<Option<Box<dyn Watchdog>>>,
+    ) -> Reason {
+        let valid_for = self.valid_for(space);
         let warn_after = space.io_timeout.renewal_warn();
         let mut warned_at = None;
         loop {
@@ -98,8 +117,10 @@ impl Manager {
             if space.lease.corrupt() != 0 {
                 return Reason::Overwritten(space.lease.corrupt());
             }
-            let silent_for = self.host.uptime().saturating_sub(space.lease.valid_since());
-            if space.lease.has_expired() || silent_for >= valid_for {
+            self.tell_of_suspension(space, watchdog);
+            let silent_for = self.uptime().saturating_sub(space.lease.valid_since());
+            let run_out = silent_for >= valid_for && !planted!(self, ExpiryAfterRenewalOnly);
+            if space.lease.has_expired() || run_out {
                 error!(
                     space = space.id,
                     "the lease was not renewed for {} s, it is ours for {} s",
@@ -125,7 +146,8 @@ impl Manager {
                     valid_for.as_secs()
                 );
             }
-            let next = (valid_for - silent_for).min(CHECK_INTERVAL);
+            let next = valid_for.saturating_sub(silent_for).min(CHECK_INTERVAL);
+            let next = next.max(SHORTEST_SLEEP);
             tokio::select! {
                 biased;
                 () = woken => {}
@@ -135,8 +157,22 @@ impl Manager {
         }
     }
 
-    async fn until_unused(&self, space: &Space, reason: Reason) {
+    /// wdmd does not count a suspension, and would let the watchdog fire later by so much.
+    fn tell_of_suspension(&self, space: &Space, watchdog: &Mutex<Option<Box<dyn Watchdog>>>) {
+        let told = space.lease.told_watchdog.load(Ordering::Acquire);
+        if self.watchdog_expiry(space) < told && !planted!(self, SuspensionUntold) {
+            self.put_watchdog_off(space, watchdog);
+        }
+    }
+
+    async fn until_unused(
+        &self,
+        space: &Space,
+        watchdog: &Mutex<Option<Box<dyn Watchdog>>>,
+        reason: Reason,
+    ) {
         loop {
+            self.tell_of_suspension(space, watchdog);
             let changed = self.clients_changed.notified();
             tokio::pin!(changed);
             // From here on no change is missed.
@@ -154,7 +190,7 @@ impl Manager {
         }
     }
 
-    /// Waits until no lease of the lockspace is being taken or given back any more, and nothing that was
+    /// Waits until no lease of the lockspace is being taken, converted or given back any more, and nothing that was
     /// written for one is under way: it must land while the host id is ours, or at least before others
     /// can take us to be dead. False if it takes longer than that.
     ///
@@ -168,12 +204,8 @@ impl Manager {
                 changed.as_mut().enable();
                 let under_way = {
                     let state = self.state();
-                    [Stage::Add, Stage::Rem].iter().any(|stage| {
-                        !state
-                            .resources
-                            .in_stage(&space.spec.name, *stage)
-                            .is_empty()
-                    }) || state.rindex_ops.contains_key(&space.spec.name)
+                    state.resources.are_worked_on(&space.spec.name)
+                        || state.rindex_ops.contains_key(&space.spec.name)
                 };
                 if !under_way {
                     break;
@@ -183,12 +215,11 @@ impl Manager {
             let disks = locked(&space.lease_disks).clone();
             self.context.late.all_back(&disks).await;
         };
-        let fire_timeout = Duration::from_secs(u64::from(self.settings.watchdog_fire_timeout));
         let dead_at = space
             .lease
             .valid_since()
-            .saturating_add(space.io_timeout.host_dead(fire_timeout));
-        let until_dead = self.host.sleep(dead_at.saturating_sub(self.host.uptime()));
+            .saturating_add(space.io_timeout.host_dead(self.watchdog_fire()));
+        let until_dead = self.host.sleep(dead_at.saturating_sub(self.uptime()));
         tokio::select! {
             biased;
             () = at_rest => true,
@@ -204,7 +235,7 @@ impl Manager {
             .lease
             .renewal_success
             .load(Ordering::Acquire)
-            .saturating_add(space.io_timeout.renewal_fail().as_secs());
+            .saturating_add(self.valid_for(space).as_secs());
         let in_grace = now < failed_at.saturating_add(u64::from(self.settings.kill_grace_seconds));
         let at_once = matches!(reason, Reason::Removed | Reason::Shutdown)
             || space.removal_requested()
@@ -249,6 +280,9 @@ impl Manager {
         }
         for (pid, count, stop) in stops {
             self.stop_process(space, pid, count, &stop);
+        }
+        if planted!(self, StuckCountsAsGone) {
+            return using - stuck;
         }
         using
     }

@@ -324,7 +324,8 @@ impl Manager {
                 let again = failed.may_pass().then(|| Pause::after(failed.is_timeout()));
                 return self.not_given_back(key, lease, undo, &failed, failed.code(), again);
             }
-            let value = value.filter(|_| !held.release_has_begun());
+            let value =
+                value.filter(|_| !held.release_has_begun() || planted!(self, ValueAfterRelease));
             self.write_value(&context, held, value.as_ref(), space_id, id)
                 .await;
             if let Err(failed) = resource::release(&context, held, rename.as_ref()).await {
@@ -366,7 +367,7 @@ impl Manager {
             return Attempt::Failed(code);
         };
         let (space, id) = (resource.space_id, resource.id);
-        if let Some(pause) = again {
+        if let Some(pause) = again.filter(|_| !planted!(self, ReleaseForgotten)) {
             error!(
                 space = space,
                 resource = id,

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ondisk::Timestamp;
 use paxos::Context;
 use paxos::delta::{self, Renewer};
 use storage::Buffer;
@@ -66,7 +67,7 @@ impl Manager {
 
     /// How long until the next renewal is due, by the last good one.
     fn until_due(&self, space: &Space, interval: Duration) -> Duration {
-        interval.saturating_sub(self.host.uptime().saturating_sub(space.lease.valid_since()))
+        interval.saturating_sub(self.uptime().saturating_sub(space.lease.valid_since()))
     }
 
     async fn renew(
@@ -80,7 +81,7 @@ impl Manager {
         let status = &space.lease;
         let began = self.host.monotime();
         // A suspension during the renewal counts against it: this offset is taken before.
-        let suspended = self.host.suspended();
+        let suspended = self.suspended();
         let last_success = status.renewal_success.load(Ordering::Relaxed);
         let (bitmap, event) = locked(&space.hosts).outgoing(began.0, space.set_bitmap);
         let event = delta::HostEvent {
@@ -91,6 +92,9 @@ impl Manager {
         if self.settings.debug_renew != 0 {
             debug!(space = space.id, "renewal begins");
         }
+        if planted!(self, WatchdogBeforeRenewal) {
+            self.put_watchdog_off_blindly(space, watchdog, began);
+        }
         let renewal = renewer.renew(context, &bitmap, Some(event)).await;
         let took = Duration::from_secs(self.now().saturating_sub(began.0));
         status.renewal_attempt.store(began.0, Ordering::Relaxed);
@@ -98,10 +102,9 @@ impl Manager {
             Ok(renewed) => {
                 let counts_from =
                     Duration::from_secs(renewed.counts_from.0).saturating_add(suspended);
-                let valid_for = space.io_timeout.renewal_fail();
-                status.renewed(counts_from, renewed.counts_from, valid_for);
+                status.renewed(counts_from, renewed.counts_from, self.valid_for(space));
                 status.renewal_result.store(OK, Ordering::Relaxed);
-                self.pet_watchdog(space, watchdog, renewed.counts_from);
+                self.put_watchdog_off(space, watchdog);
                 to_remember.push(Remembered::Good(Renewal {
                     timestamp: renewed.counts_from.0,
                     read_ms: millis(renewal.read_time),
@@ -152,24 +155,50 @@ impl Manager {
         good
     }
 
-    /// Only a renewal that is known to be on disk, and was not too late, keeps the watchdog quiet.
-    fn pet_watchdog(
+    /// When the lease runs out, as a second of the monotonic clock: that is what wdmd goes by, so that the time
+    /// for which the host was suspended since the renewal comes off. Never zero, which ends the protection.
+    pub(super) fn watchdog_expiry(&self, space: &Space) -> u64 {
+        /// By how much two readings of a constant difference of two clocks may differ.
+        const BLUR: Duration = Duration::from_millis(10);
+        let until = space
+            .lease
+            .valid_since()
+            .saturating_add(self.valid_for(space));
+        let until = until.saturating_add(BLUR).saturating_sub(self.suspended());
+        until.as_secs().max(1)
+    }
+
+    /// Has wdmd keep the watchdog quiet until the lease runs out, by the last renewal that is known to be on
+    /// disk.
+    pub(super) fn put_watchdog_off(
         &self,
         space: &Space,
         watchdog: &Mutex<Option<Box<dyn Watchdog>>>,
-        renewed: ondisk::Timestamp,
     ) {
-        let expires = renewed
-            .0
-            .saturating_add(space.io_timeout.renewal_fail().as_secs());
+        let renewed = Timestamp(space.lease.renewal_success.load(Ordering::Acquire));
         // Gone once the lockspace is given up.
         if let Some(connection) = locked(watchdog).as_mut() {
+            let expires = self.watchdog_expiry(space);
+            space.lease.told_watchdog.store(expires, Ordering::Release);
             if let Err(failed) = connection.test_live(renewed, expires) {
                 error!(
                     space = space.id,
                     "wdmd could not be told of the renewal: {failed}"
                 );
             }
+        }
+    }
+
+    /// As if a renewal that only begins were on disk already: a planted mistake.
+    fn put_watchdog_off_blindly(
+        &self,
+        space: &Space,
+        watchdog: &Mutex<Option<Box<dyn Watchdog>>>,
+        began: Timestamp,
+    ) {
+        let expires = began.0.saturating_add(self.valid_for(space).as_secs());
+        if let Some(connection) = locked(watchdog).as_mut() {
+            let _ = connection.test_live(began, expires);
         }
     }
 
@@ -183,7 +212,7 @@ impl Manager {
         }));
     }
 
-    fn take_in_hosts(self: &Arc<Self>, space: &Arc<Space>, leases: &[u8], now: ondisk::Timestamp) {
+    fn take_in_hosts(self: &Arc<Self>, space: &Arc<Space>, leases: &[u8], now: Timestamp) {
         let Some(geometry) = space.geometry.get() else {
             return;
         };

@@ -117,7 +117,7 @@ impl Manager {
         count
     }
 
-    async fn examine_one(&self, one: Examined) {
+    async fn examine_one(self: &Arc<Self>, one: Examined) {
         let context = self.context(one.io_timeout);
         let found = match self.areas_of_lease(&one.areas, one.io_timeout).await {
             Ok(areas) => {
@@ -157,7 +157,7 @@ impl Manager {
     }
 
     /// Has the holder of a resource give way to another host.
-    fn yield_to_request(&self, one: &Examined, force_mode: u32) {
+    fn yield_to_request(self: &Arc<Self>, one: &Examined, force_mode: u32) {
         let holder = {
             let state = self.state();
             state
@@ -216,6 +216,9 @@ impl Manager {
                 return;
             }
         };
+        if planted!(self, ReleasedBeforeDeath) {
+            self.release_before_death(pid, &one.key);
+        }
         match told {
             Ok(()) => error!(
                 space = one.space_id,
@@ -230,6 +233,17 @@ impl Manager {
                 one.key
             ),
         }
+    }
+
+    /// As if a process that is told to stop were dead at once: a planted mistake.
+    fn release_before_death(self: &Arc<Self>, pid: Pid, key: &ResourceKey) {
+        let tokens: Vec<_> = {
+            let mut state = self.state();
+            let clients = state.clients.iter_mut();
+            let theirs = clients.filter(|(_, client)| client.pid == Some(pid));
+            theirs.filter_map(|(_, client)| client.take(key)).collect()
+        };
+        self.release_in_background(&tokens);
     }
 
     fn tell(

@@ -242,6 +242,17 @@ impl Resources {
         self.all.keys().any(|key| key.space == *space)
     }
 
+    /// Whether a lease of a lockspace is being taken, converted or given back: a task works on it.
+    pub fn are_worked_on(&self, space: &Name) -> bool {
+        self.all.iter().any(|(key, resource)| {
+            let idle = match resource.stage {
+                Stage::Add | Stage::Rem => false,
+                Stage::Held | Stage::Orphan => resource.lease.is_some(),
+            };
+            key.space == *space && !idle
+        })
+    }
+
     /// Forgets a lockspace's orphans and remembered numbers.
     pub fn purge(&mut self, space: &Name) {
         self.all

@@ -123,6 +123,8 @@ pub struct LeaseStatus {
     pub renewal_success: AtomicU64,
     /// The first result that says that the lease was overwritten under us; zero for none.
     pub corrupt_result: AtomicI32,
+    /// Until when wdmd keeps the watchdog quiet for it, as a second of the monotonic clock.
+    pub told_watchdog: AtomicU64,
     /// Uptime in milliseconds when the last good renewal began: the lease is ours for eight times
     /// the I/O timeout from here.
     valid_since_ms: AtomicU64,

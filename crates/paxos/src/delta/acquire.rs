@@ -88,14 +88,14 @@ impl DeltaLease {
             _ => found.clone(),
         };
 
-        let generation =
-            base.owner_generation
-                .0
-                .checked_add(1)
-                .ok_or_else(|| Error::Exhausted {
-                    lease: Box::new(name.clone()),
-                    what: "generation",
-                })?;
+        let generation = base
+            .owner_generation
+            .0
+            .checked_add(u64::from(!planted!(ctx, GenerationKept)))
+            .ok_or_else(|| Error::Exhausted {
+                lease: Box::new(name.clone()),
+                what: "generation",
+            })?;
         let mut ours = Leader {
             timestamp: ctx.now(),
             io_timeout: ctx.timeouts.io.on_disk(),

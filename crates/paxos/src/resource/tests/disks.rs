@@ -202,9 +202,9 @@ async fn a_repeated_release_leaves_the_disks_alone_that_are_free_already() {
     disks[2].fail(0, Fault::Error);
     let (others, new) = (disks[1..].to_vec(), theirs.clone());
     disks[0].before(1, move |_| {
-        others
-            .iter()
-            .for_each(|disk| drop(disk.poke_leader(0, &new)));
+        for disk in &others {
+            disk.poke_leader(0, &new);
+        }
     });
     release(&ctx, &mut held, None).await.unwrap();
     assert!(!owned(&disks[0]));

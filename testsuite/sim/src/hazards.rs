@@ -1,0 +1,77 @@
+//! The mistakes that can be switched on, by name: those of the algorithms and those of the daemon.
+
+use paxos::Hazard;
+use sanlock::manager::{DaemonHazard, Hazards};
+
+/// Mistakes that nothing can come of alone, as each hides the other; they can be looked for together, as in
+/// `--hazard IgnoreLargerLver+IgnoreLeaderInBallot`.
+///
+/// * A larger version in somebody's dblock and a leader that has changed tell a ballot the same.
+/// * What we accepted in an earlier ballot stands in the dblock of who proposed it as well, unless that one
+///   wipes it.
+const TOGETHER: [&[Hazard]; 2] = [
+    &[Hazard::IgnoreLargerLver, Hazard::IgnoreLeaderInBallot],
+    &[
+        Hazard::ForgetOwnProposal,
+        Hazard::WipeOnRetract,
+        Hazard::IgnoreLeaderInBallot,
+    ],
+];
+
+/// Mistakes that show too seldom to be counted on within so many seeds. `--hazard NAME` looks for one of them.
+///
+/// * The first two take a host that falls silent in the moments between two looks of one that has just joined.
+/// * The third and those of [`TOGETHER`] take several requests of a slow host between two of a fast one.
+const SELDOM: [Hazard; 3] = [
+    Hazard::OwnIoTimeoutFallback,
+    Hazard::SilenceFromBeforeRead,
+    Hazard::RenewBlindly,
+];
+
+/// The names of all that are to be found: of one mistake, or of several with a `+` between them.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let alone = Hazard::ALL
+        .iter()
+        .filter(|hazard| !SELDOM.contains(hazard))
+        .filter(|hazard| !TOGETHER.iter().any(|together| together.contains(hazard)))
+        .map(|hazard| format!("{hazard:?}"));
+    let daemon = DaemonHazard::ALL.iter().map(|hazard| format!("{hazard:?}"));
+    alone.chain(daemon).collect()
+}
+
+/// Those of these names, switched on, if there are such.
+#[must_use]
+pub fn by_name(names: &str) -> Option<Hazards> {
+    let mut hazards = Hazards::default();
+    let mut leases = Vec::new();
+    for name in names.split('+') {
+        let lease = Hazard::ALL
+            .into_iter()
+            .find(|one| format!("{one:?}") == name);
+        let daemon = DaemonHazard::ALL
+            .into_iter()
+            .find(|one| format!("{one:?}") == name);
+        if lease.is_none() && daemon.is_none() {
+            return None;
+        }
+        leases.extend(lease);
+        hazards.daemon.extend(daemon);
+    }
+    hazards.leases = leases.into_iter().collect();
+    Some(hazards)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_name_of_its_own() {
+        let names = names();
+        assert!(names.iter().all(|name| by_name(name).is_some()));
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+        assert_eq!(by_name("None"), None);
+    }
+}
