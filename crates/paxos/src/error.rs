@@ -487,8 +487,9 @@ impl Error {
                 LeaseName::HostId { .. } => -201,
                 _ => EPERM,
             },
-            // There is no lease where that host's would be.
-            Self::NoSuchHost { lease, .. } => match **lease {
+            // There is no lease where that host's would be; before the start of a disk nothing can be read.
+            Self::NoSuchHost { lease, host, .. } => match **lease {
+                LeaseName::HostId { .. } if i64::try_from(host.0).is_err() => EINVAL,
                 LeaseName::HostId { .. } => -223,
                 _ => EINVAL,
             },

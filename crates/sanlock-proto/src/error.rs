@@ -110,6 +110,17 @@ pub enum ClientError {
         /// The daemon's result.
         result: i32,
     },
+    /// The daemon could not put all that a process holds into words.
+    #[error(
+        "inquire: {}; the process holds {count} leases, of which the daemon lists only some",
+        crate::numbers::describe(*result)
+    )]
+    InquiryCut {
+        /// The daemon's result.
+        result: i32,
+        /// How many leases the process holds.
+        count: u32,
+    },
 }
 
 impl ClientError {
@@ -126,7 +137,7 @@ impl ClientError {
             }
             ClientError::Closed { .. } | ClientError::Malformed { .. } => -1,
             ClientError::Invalid { .. } => -22,
-            ClientError::Refused { result, .. } => *result,
+            ClientError::Refused { result, .. } | ClientError::InquiryCut { result, .. } => *result,
         }
     }
 }

@@ -163,6 +163,9 @@ impl Reply {
     fn header(&self, request: &Header, body_len: usize) -> Header {
         let result = self.result();
         match self {
+            Reply::Result(_) if request.command == Command::SetConfig.number() => {
+                request.reply(result, request.data2, body_len)
+            }
             Reply::Result(_)
             | Reply::Lvb { .. }
             | Reply::ReadResource { .. }

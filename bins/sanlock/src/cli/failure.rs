@@ -24,7 +24,9 @@ pub(super) fn of_client(action: ClientAction, error: &ClientError, console: &mut
             console.hint(format_args!("sanlock: {advice}"));
         }
         // It names the action itself.
-        ClientError::Invalid { .. } => console.hint(format_args!("sanlock: {error}")),
+        ClientError::Invalid { .. } | ClientError::InquiryCut { .. } => {
+            console.hint(format_args!("sanlock: {error}"))
+        }
         other => console.hint(format_args!("sanlock: {what}: {other}")),
     }
 }

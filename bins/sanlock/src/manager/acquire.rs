@@ -9,15 +9,14 @@ use ondisk::{Geometry, Lver};
 use paxos::resource::{self, AcquireOptions, Held, Member, ResourceLease, SharedOptions};
 use paxos::{AcquireError, Cancel, Context};
 use storage::IoError;
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
 use crate::join_all::join_all;
 
 use super::clients::Token;
 use super::command::Target;
 use super::lease::{SpaceLiveness, close};
-use super::recovery::{RESTRICT_SIGKILL, RESTRICT_SIGTERM};
-use super::resources::{Holder, LeaseValue, Resource, Stage};
+use super::resources::{LeaseValue, Stage};
 use super::space::Space;
 use super::spec::{ResourceKey, ResourceSpec};
 use super::{Code, Manager, errno};
@@ -27,16 +26,12 @@ const RES_LVER: u32 = 0x1;
 /// `SANLK_RES_NUM_HOSTS`: set the number of hosts.
 const RES_NUM_HOSTS: u32 = 0x2;
 /// `SANLK_RES_SHARED`: together with other hosts.
-const RES_SHARED: u32 = 0x4;
+pub(super) const RES_SHARED: u32 = 0x4;
 /// `SANLK_RES_PERSISTENT`: keep the lease when the process dies.
 const RES_PERSISTENT: u32 = 0x8;
 
 /// `SANLK_ACQUIRE_LVB`: read the lease value block.
 const ACQUIRE_LVB: u32 = 0x1;
-/// `SANLK_ACQUIRE_ORPHAN`: adopt an orphan if there is one.
-const ACQUIRE_ORPHAN: u32 = 0x2;
-/// `SANLK_ACQUIRE_ORPHAN_ONLY`: adopt an orphan or fail.
-const ACQUIRE_ORPHAN_ONLY: u32 = 0x4;
 /// `SANLK_ACQUIRE_OWNER_NOWAIT`: do not wait for the death of a silent owner.
 const ACQUIRE_OWNER_NOWAIT: u32 = 0x8;
 
@@ -49,14 +44,6 @@ pub struct AcquireRequest {
     pub resources: Vec<ResourceSpec>,
     /// The name that status shows for the client.
     pub owner_name: Vec<u8>,
-}
-
-/// How a lease came to be held.
-enum Taken {
-    /// It was held shared already, or is an orphan that was adopted.
-    Joined,
-    /// It has to be taken on disk.
-    OnDisk,
 }
 
 /// A lease that was taken, with the client's token for it.
@@ -136,12 +123,17 @@ impl Manager {
             spaces.push(self.usable_lockspace(spec)?);
         }
         // Leases of one resource are taken one after the other, as the second depends on the first.
-        let mut groups: BTreeMap<ResourceKey, Vec<usize>> = BTreeMap::new();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut group_of: BTreeMap<ResourceKey, usize> = BTreeMap::new();
         for (index, spec) in request.resources.iter().enumerate() {
-            groups.entry(spec.key).or_default().push(index);
+            let group = *group_of.entry(spec.key).or_insert(groups.len());
+            match groups.get_mut(group) {
+                Some(group) => group.push(index),
+                None => groups.push(vec![index]),
+            }
         }
         let mut tasks: Vec<Pin<Box<dyn Future<Output = _> + Send + '_>>> = Vec::new();
-        for group in groups.into_values() {
+        for group in groups {
             tasks.push(Box::pin(
                 self.acquire_group(target, request, &spaces, group),
             ));
@@ -221,9 +213,10 @@ impl Manager {
             generation: facts.generation,
         };
         let shared = spec.flags & RES_SHARED != 0;
-        let (token_id, id, taken) = self.enter(target, spec, space, us, flags)?;
+        let entered = self.enter(target, spec, space, us, flags).await?;
+        let id = entered.resource;
         let mut token = Token {
-            id: token_id,
+            id: entered.token,
             key: spec.key,
             areas: spec.areas.clone(),
             shared,
@@ -232,7 +225,7 @@ impl Manager {
             space_id: space.id,
             space_dead: false,
         };
-        if let Taken::Joined = taken {
+        if entered.joined {
             let state = self.state();
             if let Some(resource) = state.resources.get(&spec.key).filter(|_| !shared) {
                 token.lver = resource.lver;
@@ -291,115 +284,6 @@ impl Manager {
     fn forget(&self, key: &ResourceKey) {
         self.state().resources.remove(key);
         self.clients_changed.notify_waiters();
-    }
-
-    /// Enters a resource among those being taken, or joins one that is held already.
-    fn enter(
-        &self,
-        target: &Target,
-        spec: &ResourceSpec,
-        space: &Arc<Space>,
-        us: Member,
-        flags: u32,
-    ) -> Result<(u32, u32, Taken), Code> {
-        let shared = spec.flags & RES_SHARED != 0;
-        let mut state = self.state();
-        let state = &mut *state;
-        state.last_token_id = state.last_token_id.wrapping_add(1);
-        let token_id = state.last_token_id;
-        let holder = Holder {
-            token: token_id,
-            pid: target.pid,
-            client: target.client,
-        };
-        let may_adopt = flags & (ACQUIRE_ORPHAN | ACQUIRE_ORPHAN_ONLY) != 0;
-        let forgets_releases = planted!(self, TakenDuringRelease);
-        let found = state
-            .resources
-            .get_mut(&spec.key)
-            .filter(|found| !(forgets_releases && found.stage == Stage::Rem));
-        if let Some(found) = found {
-            let id = found.id;
-            let may_join = found.shared || planted!(self, SharesExclusive);
-            let code = match found.stage {
-                Stage::Rem => errno::AGAIN,
-                Stage::Add => errno::BUSY,
-                // It is being made exclusive.
-                Stage::Held if shared && found.shared && found.lease.is_none() => errno::AGAIN,
-                Stage::Held if shared && may_join => {
-                    found.holders.push(holder);
-                    return Ok((token_id, id, Taken::Joined));
-                }
-                Stage::Held => errno::EXIST,
-                Stage::Orphan if may_adopt && shared == found.shared => {
-                    found.holders.push(holder);
-                    if !shared {
-                        found.pid = Some(target.pid);
-                    }
-                    info!(
-                        space = space.id,
-                        resource = id,
-                        "orphan adopted by {}",
-                        target.pid
-                    );
-                    state.resources.set_stage(&spec.key, Stage::Held);
-                    return Ok((token_id, id, Taken::Joined));
-                }
-                Stage::Orphan => errno::UCLEAN,
-            };
-            if !self.settings.quiet_fail || code == errno::UCLEAN {
-                let stage = found.stage.as_str();
-                error!(
-                    space = space.id,
-                    resource = id,
-                    "{} is taken already ({stage})",
-                    spec.key
-                );
-            }
-            return Err(code);
-        }
-        if flags & ACQUIRE_ORPHAN_ONLY != 0 {
-            return Err(errno::NOENT);
-        }
-        let (id, reused) = state.resources.number_for(&spec.key, &spec.areas);
-        if reused.is_none() {
-            if let Some(area) = spec.areas.first() {
-                info!(
-                    space = space.id,
-                    resource = id,
-                    "resource {}:{area}",
-                    spec.key
-                );
-            }
-        }
-        state.resources.insert(
-            spec.key,
-            Resource {
-                id,
-                reused: reused.unwrap_or(0),
-                stage: Stage::Add,
-                sequence: 0,
-                areas: spec.areas.clone(),
-                shared,
-                space_id: space.id,
-                us,
-                io_timeout: space.io_timeout,
-                geometry: space.geometry.get().copied(),
-                pid: (!shared).then_some(target.pid),
-                restrict_sigkill: !shared && target.restricted & RESTRICT_SIGKILL != 0,
-                restrict_sigterm: !shared && target.restricted & RESTRICT_SIGTERM != 0,
-                kill_path: target.kill_path.clone(),
-                kill_path_pid: target.kill_path_pid,
-                lease: None,
-                lver: Lver(0),
-                undo: None,
-                lvb: None,
-                examine: false,
-                releasing: false,
-                holders: vec![holder],
-            },
-        );
-        Ok((token_id, id, Taken::OnDisk))
     }
 
     #[allow(clippy::too_many_arguments)] // what a lease is taken with

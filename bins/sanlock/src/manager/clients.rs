@@ -1,5 +1,9 @@
 //! The connections to the daemon, and the leases that registered ones hold.
 
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ondisk::Lver;
 
 use crate::host::{KillPath, Pid};
@@ -36,6 +40,10 @@ pub struct Token {
 pub struct Client {
     /// Its descriptor, for status.
     pub fd: i32,
+    /// The process at the other end, registered or not.
+    pub peer: Option<Pid>,
+    /// The connection itself, of one that registered.
+    pub connection: Option<Arc<OwnedFd>>,
     /// The process that registered.
     pub pid: Option<Pid>,
     /// The name shown in status.
@@ -67,6 +75,21 @@ impl Client {
     pub const KILLPATH_PID: u32 = 0x1;
     /// Flag: the kill path program was started.
     pub const RUNPATH_SENT: u32 = 0x2;
+
+    /// Whether the other end has closed the connection, be it that nobody has worked on that yet.
+    pub fn has_hung_up(&self) -> bool {
+        let Some(connection) = &self.connection else {
+            return false;
+        };
+        // Told whether asked for or not.
+        let end = PollFlags::POLLHUP | PollFlags::POLLERR;
+        let mut polled = [PollFd::new(connection.as_fd(), PollFlags::empty())];
+        poll(&mut polled, PollTimeout::ZERO).is_ok()
+            && polled
+                .iter()
+                .filter_map(PollFd::revents)
+                .any(|found| found.intersects(end))
+    }
 
     /// The leases it holds.
     pub fn held(&self) -> impl Iterator<Item = &Token> {
@@ -161,6 +184,12 @@ impl Clients {
         self.iter()
             .find(|(_, client)| client.pid == Some(pid))
             .map(|(id, _)| id)
+    }
+
+    /// Whether a process that did not register has a connection that has said nothing yet.
+    pub fn may_yet_register(&self, pid: Pid) -> bool {
+        let silent = |client: &Client| client.peer == Some(pid) && client.cmd_last == 0;
+        self.by_pid(pid).is_none() && self.iter().any(|(_, client)| silent(client))
     }
 
     /// All connections, by number.

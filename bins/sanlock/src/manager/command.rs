@@ -1,6 +1,7 @@
 //! Connections that come and go, and the one command at a time that works on a client's leases.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{debug, error};
 
@@ -8,6 +9,9 @@ use crate::host::{KillPath, Pid};
 
 use super::clients::{Client, ClientId, Token};
 use super::{Code, Manager, errno};
+
+/// How long a registration may take from the connection on.
+const REGISTERING: Duration = Duration::from_millis(200);
 
 /// A command's hold on a client: until `Manager::end_command` no other command works on the
 /// client's leases, and the client's death is put off.
@@ -59,7 +63,29 @@ impl Manager {
         self.update_client(id, |client| {
             client.pid = Some(pid);
             client.owner_name = pid.to_string().into_bytes();
+            client.cmd_last = sanlock_proto::Command::Register.number();
         });
+        self.clients_changed.notify_waiters();
+    }
+
+    /// Waits for a registration that may be under way. As it is not answered, others may ask for the process
+    /// before its own connection has been read.
+    pub async fn registration_settled(&self, pid: Pid) {
+        let mut patience = None;
+        loop {
+            let changed = self.clients_changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.state().clients.may_yet_register(pid) {
+                return;
+            }
+            let patience = patience.get_or_insert_with(|| self.host.sleep(REGISTERING));
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = patience => return,
+            }
+        }
     }
 
     /// Takes note that a connection ended: its leases are given back, in the background, or by the
@@ -82,6 +108,7 @@ impl Manager {
                 );
                 client.pid = None;
                 client.pid_dead = true;
+                client.connection = None;
                 return;
             }
             let tokens = client.take_all();

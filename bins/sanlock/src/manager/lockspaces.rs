@@ -172,6 +172,8 @@ pub enum LockspaceConfig {
     Used(bool),
     /// Not to be left while it has orphans.
     UsedByOrphans(bool),
+    /// What this program does not know.
+    Unknown(u32),
 }
 
 impl Manager {
@@ -384,13 +386,17 @@ impl Manager {
     /// Sets something about a joined lockspace.
     ///
     /// # Errors
-    /// -2 not joined, -28 already failed or being left.
+    /// -2 not joined, -22 not known, -28 already failed or being left.
     pub fn configure_lockspace(&self, name: &Name, config: LockspaceConfig) -> Result<(), Code> {
         let mut state = self.state();
         let listed = state.spaces.joined_mut(name).ok_or(errno::NOENT)?;
         let (flag, on) = match config {
             LockspaceConfig::Used(on) => (&mut listed.external_used, on),
             LockspaceConfig::UsedByOrphans(on) => (&mut listed.used_by_orphans, on),
+            LockspaceConfig::Unknown(number) => {
+                error!("set_config {number} is not known; a newer sanlock's?");
+                return Err(errno::INVAL);
+            }
         };
         if on && listed.space_dead {
             return Err(errno::NOSPC);

@@ -22,6 +22,7 @@ mod acquire;
 pub mod clients;
 mod command;
 mod convert;
+mod enter;
 mod events;
 #[cfg(feature = "hazards")]
 mod hazards;

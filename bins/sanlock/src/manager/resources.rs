@@ -182,12 +182,15 @@ impl Resources {
         self.all.insert(key, resource);
     }
 
-    /// Moves a resource to another stage.
+    /// Moves a resource to another stage, as the newest there. One that was being taken keeps its place:
+    /// leases of one request are listed in the order in which they were asked for.
     pub fn set_stage(&mut self, key: &ResourceKey, stage: Stage) {
         let sequence = self.sequence();
         if let Some(resource) = self.all.get_mut(key) {
+            if resource.stage != Stage::Add {
+                resource.sequence = sequence;
+            }
             resource.stage = stage;
-            resource.sequence = sequence;
         }
     }
 

@@ -1,12 +1,13 @@
 //! One client's connection: its requests in, their answers out.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sanlock_proto::command::Afterwards;
 use sanlock_proto::decoder::Cut;
 use sanlock_proto::header::{Header, HeaderFault, MAGIC};
+use sanlock_proto::request::Target;
 use sanlock_proto::{Command, Decoder, EventCallback, HostEvent, Incoming, Reply, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -44,23 +45,7 @@ enum Next {
     Events(mpsc::Receiver<ReceivedEvent>),
 }
 
-/// Serves a connection until it ends.
-pub(super) async fn serve(server: Arc<Server>, stream: UnixStream) {
-    let manager = Arc::clone(&server.manager);
-    let id = manager.client_connected(stream.as_raw_fd(), "");
-    let peer = stream.peer_cred().ok().and_then(|peer| peer.pid()).map(Pid);
-    let dispatcher = Dispatcher::new(server, id, peer);
-    let mut connection = Connection {
-        dispatcher,
-        manager,
-        id,
-        stream,
-    };
-    connection.run().await;
-    connection.manager.client_gone(connection.id);
-}
-
-struct Connection {
+pub(super) struct Connection {
     dispatcher: Dispatcher,
     manager: Arc<Manager>,
     id: ClientId,
@@ -68,6 +53,27 @@ struct Connection {
 }
 
 impl Connection {
+    /// Takes a connection in. Those who come later find it among the clients.
+    pub(super) fn take_in(server: Arc<Server>, stream: UnixStream) -> Self {
+        let manager = Arc::clone(&server.manager);
+        let id = manager.client_connected(stream.as_raw_fd(), "");
+        let peer = stream.peer_cred().ok().and_then(|peer| peer.pid()).map(Pid);
+        manager.update_client(id, |client| client.peer = peer);
+        let dispatcher = Dispatcher::new(server, id, peer);
+        Self {
+            dispatcher,
+            manager,
+            id,
+            stream,
+        }
+    }
+
+    /// Serves it until it ends.
+    pub(super) async fn serve(mut self) {
+        self.run().await;
+        self.manager.client_gone(self.id);
+    }
+
     async fn run(&mut self) {
         let mut decoder = Decoder::new();
         loop {
@@ -182,8 +188,20 @@ impl Connection {
     }
 
     async fn answer(&mut self, header: &Header, request: Request) -> std::io::Result<Next> {
-        self.note(header);
         let command = request.command();
+        if command != Command::Register {
+            self.note(header);
+        }
+        if let Some(Target::Pid(pid)) = request.target() {
+            self.manager.registration_settled(Pid(pid)).await;
+        }
+        if command == Command::Register {
+            // Without it, its end is just seen a little later.
+            let connection = self.stream.as_fd().try_clone_to_owned().ok();
+            self.manager.update_client(self.id, |client| {
+                client.connection = connection.map(Arc::new)
+            });
+        }
         let answer = self.dispatcher.answer(header, request).await;
         match answer {
             Answer::None => {}

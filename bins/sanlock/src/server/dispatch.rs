@@ -101,7 +101,7 @@ impl Dispatcher {
                     Err(code) => result(Err(code)),
                 }
             }
-            Request::Status { up_to } => records(0, 0, status::all(manager, up_to)),
+            Request::Status { up_to } => records(0, 0, status::all(manager, self.client, up_to)),
             Request::LogDump => Answer::Reply(Reply::LogDump(self.server.log.dump())),
             Request::GetLockspaces => self.get_lockspaces(),
             Request::HostStatus { lockspace } => {
@@ -131,9 +131,8 @@ impl Dispatcher {
                 flags.bits(),
             )),
             Request::SetConfig { lockspace, command } => {
-                result(config(command).and_then(|config| {
-                    manager.configure_lockspace(&convert::name(&lockspace.name), config)
-                }))
+                let name = convert::name(&lockspace.name);
+                result(manager.configure_lockspace(&name, config(command)))
             }
             Request::AddLockspace {
                 lockspace,
@@ -631,19 +630,13 @@ fn release(what: &Release) -> ReleaseRequest {
     }
 }
 
-fn config(command: sanlock_proto::flags::ConfigCommand) -> Result<LockspaceConfig, Code> {
+fn config(command: sanlock_proto::flags::ConfigCommand) -> LockspaceConfig {
     use sanlock_proto::flags::ConfigCommand;
     match command {
-        ConfigCommand::USED => Ok(LockspaceConfig::Used(true)),
-        ConfigCommand::UNUSED => Ok(LockspaceConfig::Used(false)),
-        ConfigCommand::USED_BY_ORPHANS => Ok(LockspaceConfig::UsedByOrphans(true)),
-        ConfigCommand::UNUSED_BY_ORPHANS => Ok(LockspaceConfig::UsedByOrphans(false)),
-        other => {
-            error!(
-                "set_config {} is not known; a newer sanlock's?",
-                other.bits()
-            );
-            Err(errno::INVAL)
-        }
+        ConfigCommand::USED => LockspaceConfig::Used(true),
+        ConfigCommand::UNUSED => LockspaceConfig::Used(false),
+        ConfigCommand::USED_BY_ORPHANS => LockspaceConfig::UsedByOrphans(true),
+        ConfigCommand::UNUSED_BY_ORPHANS => LockspaceConfig::UsedByOrphans(false),
+        other => LockspaceConfig::Unknown(other.bits()),
     }
 }

@@ -19,6 +19,8 @@ use tracing::error;
 
 use crate::manager::Manager;
 
+use connection::Connection;
+
 pub use start::run;
 
 /// How long to wait before accepting again when there are no descriptors left.
@@ -58,7 +60,8 @@ impl Server {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    tokio::spawn(connection::serve(Arc::clone(&self), stream));
+                    let connection = Connection::take_in(Arc::clone(&self), stream);
+                    tokio::spawn(connection.serve());
                 }
                 Err(failed) => {
                     error!("a connection could not be accepted: {failed}");

@@ -15,12 +15,16 @@ use super::common::leases::{acquire, code, held, lockspace, release, resource, w
 use super::common::scratch::Scratch;
 use super::common::status::resource_lists;
 use super::common::wait::{PATIENCE, until};
-use super::common::{measured, process};
+use super::common::{measured, process, unlike_the_original};
 
 pub const CASES: &[Case] = &[
     (
         "leases_of_a_killed_process_are_free_at_once",
         a_killed_process,
+    ),
+    (
+        "what_a_killed_process_held_can_be_taken_without_a_second_try",
+        taken_at_once,
     ),
     ("persistent_leases_become_orphans", persistent_leases),
     ("a_lost_helper_is_said_and_survived", a_lost_helper),
@@ -79,6 +83,29 @@ fn a_killed_process() -> Outcome {
         "four leases of a killed process were taken by another within {slowest:?}"
     ));
     assert!(slowest < Duration::from_secs(2));
+    Outcome::Passed
+}
+
+fn taken_at_once() -> Outcome {
+    if let Some(skipped) = unlike_the_original("it answers -11 while a lease is given back") {
+        return skipped;
+    }
+    let Lab {
+        daemon,
+        leases,
+        _scratch,
+    } = lab();
+    let mut other = daemon.register();
+    for _ in 0..30 {
+        let mut holder = Holder::start(&daemon);
+        let all: Vec<_> = leases.iter().collect();
+        assert_eq!(holder.acquire(AcquireFlags::NONE, &all), 0);
+        holder.kill();
+        for lease in leases.iter().rev() {
+            assert_eq!(acquire(&mut other, lease), 0);
+            assert_eq!(release(&mut other, lease), 0);
+        }
+    }
     Outcome::Passed
 }
 

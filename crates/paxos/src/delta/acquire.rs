@@ -70,9 +70,7 @@ impl DeltaLease {
             .await
             .map_err(name.io(area, "wait for an earlier write of it"))?;
         let found = self.read(ctx).await?;
-        // Only the name of the host itself was free to choose: it ends before the last byte.
-        let our_name = fitting(our_name);
-        let base = match before_writing(ctx, &found, &our_name, namesake) {
+        let base = match before_writing(ctx, &found, our_name, namesake) {
             First::Death(delay) if !planted!(ctx, SkipLargeDelay) => {
                 tracing::info!(
                     lease = %name, owner = ?found.resource_name, seconds = delay.as_secs(),
@@ -101,7 +99,7 @@ impl DeltaLease {
             io_timeout: ctx.timeouts.io.on_disk(),
             owner_id: self.host,
             owner_generation: ondisk::Generation(generation),
-            resource_name: written_over(&base.resource_name, &our_name),
+            resource_name: written_over(&base.resource_name, our_name),
             ..base
         };
         self.write(ctx, &mut ours, "take it", ctx.io()).await?;
@@ -137,17 +135,8 @@ impl DeltaLease {
     }
 }
 
-/// The longest host name that is written has 47 bytes: in the C program a NUL has to follow.
-fn fitting(name: &Name) -> Name {
-    let bytes = name.as_bytes();
-    let end = bytes.len().min(Name::LEN - 1);
-    bytes
-        .get(..end)
-        .and_then(|bytes| Name::from_bytes(bytes).ok())
-        .unwrap_or(*name)
-}
-
-/// The field of `old` with `new` and a NUL put over its beginning, as the C program leaves it.
+/// The field of `old` with `new` and, where there is room, a NUL put over its beginning, as the C program
+/// leaves it.
 fn written_over(old: &Name, new: &Name) -> Name {
     let mut field = *old.raw();
     let bytes = new.as_bytes();
@@ -164,9 +153,8 @@ mod tests {
     #[test]
     fn a_name_is_written_as_c_does() {
         let long: Name = "n".repeat(48).parse().unwrap();
-        assert_eq!(fitting(&long).as_bytes().len(), 47);
         let short: Name = "ab".parse().unwrap();
-        assert_eq!(fitting(&short), short);
+        assert_eq!(written_over(&short, &long), long);
         let over = written_over(&"hostname".parse().unwrap(), &short);
         assert_eq!(over, short);
         assert_eq!(&over.raw()[..9], b"ab\0tname\0");

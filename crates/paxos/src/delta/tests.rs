@@ -523,9 +523,10 @@ async fn a_lockspace_is_valid_only_when_it_is_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_host_id_that_does_not_exist_is_refused() {
     let (world, ctx) = (World::new(SMALL), context(10));
-    for host in [0, 2001, u64::MAX] {
+    // As for a sector without a lease, and for an offset below zero.
+    for (host, code) in [(0, -223), (2001, -223), (u64::MAX, -22)] {
         let error = world.delta(host).read(&ctx).await.unwrap_err();
-        assert_eq!(error.code(), -223, "as for a sector without a lease");
+        assert_eq!(error.code(), code);
     }
     world.renew(1, u64::MAX, 0, 10);
     let error = world

@@ -3,7 +3,7 @@
 use ondisk::{Dblock, DblockFault, DblockSector, Generation, HostId, ModeBlock};
 use storage::{Buffer, IoError};
 
-use super::{Member, ResourceLease, is_majority};
+use super::{Member, ResourceLease, is_majority, leader};
 use crate::wait::join_all;
 use crate::{Context, Error};
 
@@ -58,15 +58,44 @@ pub(super) async fn write(
     block: HostBlock,
     action: &'static str,
 ) -> Result<(), Error> {
+    let answers = try_to_write(ctx, lease, host, block).await?;
+    for (area, answer) in lease.areas.iter().zip(answers) {
+        answer.map_err(lease.lease_name().io(area, action))?;
+    }
+    Ok(())
+}
+
+/// Writes a host's sector on all disks that are there: most of them, and each that may come back.
+pub(super) async fn write_where_possible(
+    ctx: &Context,
+    lease: &ResourceLease,
+    host: HostId,
+    block: HostBlock,
+    action: &'static str,
+) -> Result<(), Error> {
+    let answers = try_to_write(ctx, lease, host, block).await?;
+    for (area, answer) in lease.areas.iter().zip(&answers) {
+        if let Err(error) = answer {
+            if error.may_pass() {
+                return Err(lease.lease_name().io(area, action)(error.clone()));
+            }
+        }
+    }
+    leader::most_written(lease, action, answers)
+}
+
+async fn try_to_write(
+    ctx: &Context,
+    lease: &ResourceLease,
+    host: HostId,
+    block: HostBlock,
+) -> Result<Vec<Result<(), IoError>>, Error> {
     let offset = lease.host_offset(host)?;
     let writes = lease
         .areas
         .iter()
         .map(|area| area.write(ctx, offset, block.encode(lease.sector_len())));
-    for (area, answer) in lease.areas.iter().zip(join_all(writes).await) {
-        answer.map_err(lease.lease_name().io(area, action))?;
-    }
-    Ok(())
+    Ok(join_all(writes).await)
 }
 
 async fn read_sectors(

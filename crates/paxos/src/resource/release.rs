@@ -58,7 +58,8 @@ impl Undo {
 ///
 /// After a failed request it is not known how much of that has been done: call it again until it
 /// succeeds. Unlike in the C program, a dblock that cannot be written is a failure: without it a host
-/// that was in the ballot with us may write us down as the owner after all.
+/// that was in the ballot with us may write us down as the owner after all. Only a disk that is gone, not
+/// just failing, can be done without; and not where a mode block must go, as any disk is believed there.
 ///
 /// # Errors
 /// If the lease cannot be read or written, if earlier writes to it have not come back, or if it is not
@@ -76,7 +77,7 @@ pub async fn release(
             true => disown(ctx, lease, us).await,
             false => Ok(()),
         };
-        release_dblock(ctx, lease, us, ours, leader).await?;
+        release_dblock(ctx, lease, us, ours, leader, Reach::All).await?;
         return Ok(None);
     }
     let begun = std::mem::replace(&mut held.release_begun, true);
@@ -87,7 +88,14 @@ pub async fn release(
     if planted!(ctx, ReleaseWithoutDblock) {
         return leader;
     }
-    release_dblock(ctx, lease, us, ours, leader).await
+    release_dblock(ctx, lease, us, ours, leader, Reach::WherePossible).await
+}
+
+/// Which disks a sector must have reached.
+#[derive(Debug, Clone, Copy)]
+enum Reach {
+    All,
+    WherePossible,
 }
 
 /// Lets our dblock say that the lease is released, now that the leader does, or does not have to.
@@ -100,11 +108,17 @@ async fn release_dblock<T>(
     us: Member,
     ours: HostBlock,
     leader: Result<T, Error>,
+    reach: Reach,
 ) -> Result<T, Error> {
-    match leader {
-        Err(error) if error.may_pass() => Err(error),
-        leader => {
-            block::write(ctx, lease, us.host, ours, "release our dblock").await?;
+    let action = "release our dblock";
+    match (leader, reach) {
+        (Err(error), _) if error.may_pass() => Err(error),
+        (leader, Reach::All) => {
+            block::write(ctx, lease, us.host, ours, action).await?;
+            leader
+        }
+        (leader, Reach::WherePossible) => {
+            block::write_where_possible(ctx, lease, us.host, ours, action).await?;
             leader
         }
     }
@@ -261,7 +275,7 @@ pub async fn undo(ctx: &Context, undo: &Undo) -> Result<(), Error> {
     };
     let ours = HostBlock::released(&dblock, keep_shared.then_some(us.generation));
     let leader = disown(ctx, lease, *us).await;
-    release_dblock(ctx, lease, *us, ours, leader).await
+    release_dblock(ctx, lease, *us, ours, leader, Reach::All).await
 }
 
 /// Frees the leader if it names us and was written by us; everything else is fine too.

@@ -28,6 +28,9 @@ pub(super) fn inquired(reply: Reply) -> Result<Inquiry, ClientError> {
             count,
             state,
         } => {
+            if result < 0 && state.is_some() {
+                return Err(ClientError::InquiryCut { result, count });
+            }
             check(Command::Inquire, result)?;
             let count = if state.is_some() { count } else { 0 };
             Ok(Inquiry { count, state })

@@ -169,8 +169,13 @@ impl Run<'_, '_> {
         let inquiry = match inquiry {
             Ok(inquiry) => inquiry,
             Err(error) => {
+                let count = match error {
+                    ClientError::InquiryCut { count, .. } => count,
+                    _ => 0,
+                };
+                let code = error.code();
                 self.console
-                    .say(format_args!("inquire done {} res_count 0", error.code()));
+                    .say(format_args!("inquire done {code} res_count {count}"));
                 let outcome = Err(error);
                 self.explain(&outcome);
                 return super::number(&outcome);

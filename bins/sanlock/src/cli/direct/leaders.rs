@@ -15,9 +15,9 @@ use crate::cli::text::{self as output, Line};
 const NOWHERE: i32 = -1;
 
 /// What was read, with what is wrong with it; an empty leader where nothing was.
-struct Found {
-    leader: Leader,
-    outcome: Result<(), Fault>,
+pub(super) struct Found {
+    pub(super) leader: Leader,
+    pub(super) outcome: Result<(), Fault>,
 }
 
 impl Found {
@@ -86,7 +86,8 @@ impl Run<'_, '_> {
         }
     }
 
-    fn resource_leader(&self, resource: &Resource) -> Found {
+    /// A resource's leader as most disks have it.
+    pub(super) fn resource_leader(&self, resource: &Resource) -> Found {
         let mut disks: Vec<Found> = Vec::new();
         let mut opened = 0usize;
         let mut last = None;

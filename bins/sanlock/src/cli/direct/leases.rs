@@ -61,6 +61,10 @@ impl Run<'_, '_> {
     /// Frees the leader if the host of `-i` and `-g` owns it. The original does not look at the two
     /// options, acts as host 0, and so releases nothing.
     fn release_resource(&self) -> Result<bool, Fault> {
+        if let Some(resource) = self.options.resources.first() {
+            // What is wrong with the leader says more than that it does not tell the sizes.
+            self.resource_leader(resource).outcome?;
+        }
         let lease = self.resource_lease()?;
         let ctx = context(self.options);
         let released = release_leader(&ctx, &lease, self.member(), None, None);

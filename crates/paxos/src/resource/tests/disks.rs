@@ -10,6 +10,8 @@ use super::proposal;
 use crate::testing::{EIO, Fault, MemDisk, SMALL, context, member, name};
 use crate::{AcquireError, Area, Cancel, Context, Error, Held, NoLiveness};
 
+const ENOENT: i32 = 2;
+
 fn disks(count: usize) -> (Vec<MemDisk>, ResourceLease) {
     let disks: Vec<_> = (0..count)
         .map(|number| MemDisk::at(&format!("/mem{number}")))
@@ -89,17 +91,35 @@ async fn some_disks_can_be_done_without() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_could_not_be_opened_is_one_that_fails() {
-    let ((disks, mut lease), ctx) = (disks(3), context(10));
-    let error = IoError::Os {
-        action: "open /gone".to_owned(),
-        errno: EIO,
-    };
-    lease.areas[0] = Area::unopened(Path::new("/gone"), 0, error);
+    for (errno, released) in [(EIO, Err(-5)), (ENOENT, Ok(()))] {
+        let ((disks, mut lease), ctx) = (disks(3), context(10));
+        let error = IoError::Os {
+            action: "open /gone".to_owned(),
+            errno,
+        };
+        lease.areas[0] = Area::unopened(Path::new("/gone"), 0, error);
+        let mut held = acquire(&ctx, &lease).await.unwrap();
+        assert_eq!(disks[1].leader(0), held.leader);
+        // A release has to be said on every disk that may come back: it would say otherwise.
+        let done = release(&ctx, &mut held, None).await;
+        assert_eq!(done.map(drop).map_err(|error| error.code()), released);
+        let dblock = Dblock::decode(&disks[1].peek(1024, 512)).unwrap().record;
+        assert!(!disks[1].leader(0).is_owned() && dblock.is_released());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_is_said_on_most_disks() {
+    let ((_disks, mut lease), ctx) = (disks(3), context(10));
     let mut held = acquire(&ctx, &lease).await.unwrap();
-    assert_eq!(disks[1].leader(0), held.leader);
-    // But a release has to be said on every disk: one that comes back would say otherwise.
-    assert_eq!(release(&ctx, &mut held, None).await.unwrap_err().code(), -5);
-    assert!(!disks[1].leader(0).is_owned());
+    let gone = |path: &str| {
+        let action = format!("open {path}");
+        let errno = ENOENT;
+        Area::unopened(Path::new(path), 0, IoError::Os { action, errno })
+    };
+    (lease.areas[0], lease.areas[1]) = (gone("/mem0"), gone("/mem1"));
+    held.lease = lease;
+    assert!(release(&ctx, &mut held, None).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
