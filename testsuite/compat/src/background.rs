@@ -57,7 +57,7 @@ impl Drop for Orphan {
 fn background(lab: &mut Lab) -> Result<(), Failure> {
     let line = "daemon -w 0 -h 0 -l 0 -L -1 -S -1 -e host1";
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    let said = lab.host(1).cli(&words, PATIENCE)?;
+    let said = lab.host(1).run_daemon(&words, PATIENCE)?;
     let ended = format!("{} {}", said.end, said.stdout);
     lab.same("the command", "0", ended.trim());
     let since = Instant::now();

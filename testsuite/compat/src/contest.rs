@@ -14,13 +14,13 @@ pub(crate) fn tests() -> Vec<Test> {
         Test {
             name: "hosts/contest",
             needs: NEEDS,
-            seconds: 45,
+            seconds: 30,
             run: exclusive,
         },
         Test {
             name: "hosts/contest_shared",
             needs: NEEDS,
-            seconds: 45,
+            seconds: 30,
             run: shared,
         },
     ]

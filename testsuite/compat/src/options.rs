@@ -14,8 +14,8 @@ usage: cargo run -p compat -- [OPTIONS]
   --client PROGRAM    the command line program, if it is another one
   --only TEXT         only tests whose name contains TEXT (may be given again)
   --with slow         also the tests that take longer than a minute
-  --soak SECONDS      how long the stress programs run (30)
-  --jobs N            how many tests run at a time (6)
+  --soak SECONDS      how long the stress programs run (15)
+  --jobs N            how many tests run at a time (8)
   --upstream DIR      upstream's source tree, instead of `apt-get source sanlock`
   --dir DIR           where lease files go (/dev/shm)
   --read DIR          read the transcripts from DIR instead of those built in
@@ -56,7 +56,7 @@ impl Options {
         let (mut program, mut client) = ("original".to_owned(), None);
         let mut only = Vec::new();
         let (mut slow, mut list) = (false, false);
-        let (mut soak, mut jobs) = (30, 6);
+        let (mut soak, mut jobs) = (15, 8);
         let (mut upstream, mut read, mut record) = (None, None, false);
         let mut dir = PathBuf::from("/dev/shm");
         let mut arguments = arguments.iter();

@@ -124,7 +124,8 @@ fn one(case: &Case, plan: Plan, options: &Options) -> Report {
     }
     for need in case.test.needs {
         if let Err(failure) = need_met(*need, &plan) {
-            return Report::Skipped(format!("{need:?} is missing: {failure}"));
+            let why = failure.to_string().replace('\n', "; ");
+            return Report::Skipped(format!("{need:?} is missing: {why}"));
         }
     }
     let since = Instant::now();
@@ -149,7 +150,8 @@ fn one(case: &Case, plan: Plan, options: &Options) -> Report {
     }
 }
 
-/// The pairs of programs that a test runs with.
+/// The pairs of programs that a test runs with: a replacement by itself, and on either side of the original,
+/// which by itself is another run.
 fn cases_of(test: Test, options: &Options) -> Vec<Case> {
     let tested = (
         options.program.clone(),
@@ -166,22 +168,25 @@ fn cases_of(test: Test, options: &Options) -> Vec<Case> {
             programs,
         }];
     }
-    let mut kinds = vec![tested];
-    if options.program.kind == Kind::Ours {
-        kinds.extend(Program::installed().map(|program| (program.clone(), program)));
-    }
-    let mut cases = Vec::new();
-    for first in &kinds {
-        for second in &kinds {
-            let name = format!("{} [{}/{}]", test.name, first.0.name(), second.0.name());
-            cases.push(Case {
-                test,
-                name,
-                programs: [first.clone(), second.clone()],
-            });
+    let mut pairs = vec![[tested.clone(), tested.clone()]];
+    if options.program.kind == Kind::Ours && options.client.is_none() {
+        if let Some(original) = Program::installed() {
+            let original = (original.clone(), original);
+            pairs.push([tested.clone(), original.clone()]);
+            pairs.push([original, tested]);
         }
     }
-    cases
+    let case = |programs: [(Program, Program); 2]| Case {
+        test,
+        name: format!(
+            "{} [{}/{}]",
+            test.name,
+            programs[0].0.name(),
+            programs[1].0.name()
+        ),
+        programs,
+    };
+    pairs.into_iter().map(case).collect()
 }
 
 fn need_met(need: Need, plan: &Plan) -> Result<(), Failure> {

@@ -139,7 +139,21 @@ impl Host {
 
     /// Runs the command line program.
     pub(crate) fn cli(&self, words: &[String], patience: Duration) -> Result<Said, Failure> {
-        let mut command = Command::new(&self.client.path);
+        self.run(&self.client, words, patience)
+    }
+
+    /// Runs the daemon's program to the end of what was started, not of what it leaves in the background.
+    pub(crate) fn run_daemon(&self, words: &[String], patience: Duration) -> Result<Said, Failure> {
+        self.run(&self.daemon, words, patience)
+    }
+
+    fn run(
+        &self,
+        program: &Program,
+        words: &[String],
+        patience: Duration,
+    ) -> Result<Said, Failure> {
+        let mut command = Command::new(&program.path);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.args(words);
         self.environment(&mut command);

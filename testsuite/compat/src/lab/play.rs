@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Lab;
 use super::failure::{Failure, While};
 use super::script::{self, Item, Line, Step, Stream, Verb, host_of, repeated};
-use super::text::{matches, normalised};
+use super::text::{Names, filled, matches, normalised};
 
 /// Between two tries of a step that is repeated.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -54,7 +54,10 @@ impl Lab {
         let expected = self.expected(step);
         let mut taken = self.take(step);
         while step.until && !expected.is_empty() && Instant::now() < until {
-            if taken.as_ref().is_ok_and(|found| agree(&expected, found)) {
+            if taken
+                .as_ref()
+                .is_ok_and(|found| agree(&expected, found, &self.names))
+            {
                 break;
             }
             sleep(PAUSE);
@@ -62,7 +65,7 @@ impl Lab {
         }
         let found = taken.during(at)?;
         self.checks += 1;
-        if agree(&expected, &found) {
+        if agree(&expected, &found, &self.names) {
             return Ok(());
         }
         if self.plan.record && step.answer.iter().all(|line| line.tag.is_empty()) {
@@ -75,7 +78,7 @@ impl Lab {
 
     /// Does a step once.
     fn take(&mut self, step: &Step) -> Result<Vec<Line>, Failure> {
-        let words = self.filled(&step.words)?;
+        let words = filled(&repeated(&step.words), &self.names);
         let patience = self.patience;
         match &step.verb {
             Verb::Cli(host) => {
@@ -119,15 +122,6 @@ impl Lab {
             .collect()
     }
 
-    /// The words of a step with this run's values for `{NAME}`. Naming a client starts it.
-    fn filled(&mut self, words: &str) -> Result<String, Failure> {
-        let mut filled = repeated(words);
-        for (name, value) in &self.names {
-            filled = filled.replace(&format!("{{{name}}}"), value);
-        }
-        Ok(filled)
-    }
-
     /// The lines that hold for the programs of this lab.
     fn expected(&mut self, step: &Step) -> Vec<Line> {
         let number = match &step.verb {
@@ -154,13 +148,16 @@ impl Lab {
 }
 
 /// Whether an answer is as expected, stream by stream. A line `{...}` stands for any lines.
-fn agree(expected: &[Line], found: &[Line]) -> bool {
+///
+/// Both are compared with the values of this run in them: a number that a process id happens to be equal to
+/// is still that number.
+fn agree(expected: &[Line], found: &[Line], names: &Names) -> bool {
     [Stream::Out, Stream::Err, Stream::End]
         .into_iter()
         .all(|stream| {
             let of = |lines: &[Line]| -> Vec<String> {
                 let lines = lines.iter().filter(|line| line.stream == stream);
-                lines.map(|line| line.text.clone()).collect()
+                lines.map(|line| filled(&line.text, names)).collect()
             };
             lines_agree(&of(expected), &of(found))
         })

@@ -37,8 +37,18 @@ pub(crate) fn normalised(text: &str, names: &Names) -> Vec<String> {
         .collect()
 }
 
+/// `text` with the values of this run for `{NAME}`.
+pub(crate) fn filled(text: &str, names: &Names) -> String {
+    let mut filled = text.to_owned();
+    for (name, value) in names {
+        filled = filled.replace(&format!("{{{name}}}"), value);
+    }
+    filled
+}
+
 fn normalised_line(line: &str, names: &Names) -> String {
-    let mut line = line.replace('\t', "{TAB}");
+    // A process id may be equal to a clock reading, never the other way round.
+    let mut line = without_varying(&line.replace('\t', "{TAB}"));
     for (name, value) in names {
         let mark = format!("{{{name}}}");
         if value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -47,7 +57,6 @@ fn normalised_line(line: &str, names: &Names) -> String {
             line = line.replace(value.as_str(), &mark);
         }
     }
-    let line = without_varying(&line);
     match line.strip_suffix(' ') {
         Some(rest) => format!("{rest}{{SP}}"),
         None => line,
@@ -169,6 +178,9 @@ mod tests {
         assert_eq!(line("checksum 0x5aa"), "checksum {X}");
         assert_eq!(line("R 0000001200 0001"), "R {T} 0001");
         assert_eq!(line("R 0000000000 0001"), "R 0000000000 0001");
+        // A clock reading that is equal to a process id.
+        assert_eq!(line("1 timestamp 812"), "1 timestamp {T}");
+        assert_eq!(filled("p {a} in {DIR}", &names), "p 812 in /dev/shm/x1");
     }
 
     #[test]

@@ -19,37 +19,37 @@ pub(super) fn tests() -> Vec<Test> {
         Test {
             name: "upstream/sanlk_load",
             needs: ONE,
-            seconds: 45,
+            seconds: 30,
             run: load,
         },
         Test {
             name: "upstream/sanlk_load_two",
             needs: TWO,
-            seconds: 45,
+            seconds: 30,
             run: load_two,
         },
         Test {
             name: "upstream/sanlk_load_shared",
             needs: TWO,
-            seconds: 45,
+            seconds: 30,
             run: load_shared,
         },
         Test {
             name: "upstream/devcount_lock",
             needs: DEVICES,
-            seconds: 50,
+            seconds: 35,
             run: devcount_lock,
         },
         Test {
             name: "upstream/devcount_wrap",
             needs: DEVICES,
-            seconds: 50,
+            seconds: 35,
             run: devcount_wrap,
         },
         Test {
             name: "upstream/devcount_relock",
             needs: DEVICES,
-            seconds: 59,
+            seconds: 45,
             run: devcount_relock,
         },
     ]

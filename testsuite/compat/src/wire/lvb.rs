@@ -2,7 +2,7 @@
 
 use super::connection::{Answer, Connection};
 use super::message::{self, Header, SELF, cmd};
-use super::{connect, is_original, others_are_answered, registered, with_a_lockspace};
+use super::{connect, is_original, others_are_answered, registered, silence_or, with_a_lockspace};
 use crate::lab::Lab;
 use crate::lab::failure::Failure;
 use crate::test::Test;
@@ -42,7 +42,7 @@ fn set_lvb(lab: &mut Lab) -> Result<(), Failure> {
     let path = with_a_lockspace(lab)?;
     let _holder = holder(lab, &path)?;
     let name = message::resource("LS", "R", 0, 0);
-    let silent = if is_original(lab) { "silence" } else { "-22" };
+    let silent = silence_or(lab, "-22");
     for (length, expected) in [
         (32 + 128 + 512, "0"),
         (32 + 128 + 1, "0"),
