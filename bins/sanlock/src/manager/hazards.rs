@@ -44,13 +44,15 @@ pub enum DaemonHazard {
     ConvertedUnderReaders,
     /// A conversion to shared that fails halfway leaves its client with an exclusive lease.
     FailedConversionUndone,
+    /// A host id is taken again at once after the daemon died, though its processes still run.
+    RejoinedAtOnce,
     /// A lease's value is written again by the second attempt to release it.
     ValueAfterRelease,
 }
 
 impl DaemonHazard {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ExpiryStopsInSuspend,
         Self::ExpiryAfterRenewalOnly,
         Self::ExpiryTooLate,
@@ -68,6 +70,7 @@ impl DaemonHazard {
         Self::SharesExclusive,
         Self::ConvertedUnderReaders,
         Self::FailedConversionUndone,
+        Self::RejoinedAtOnce,
         Self::ValueAfterRelease,
     ];
 }

@@ -211,7 +211,8 @@ impl Manager {
     /// id would tell the other hosts at once that they are dead. Where no watchdog is used nothing ends
     /// them, and waiting would not help.
     async fn what_was_left_behind(&self, space: &Space) -> Namesake {
-        if !self.settings.use_watchdog || !self.host.died_joined(space.spec.name).await {
+        let may_live = self.settings.use_watchdog && self.host.died_joined(space.spec.name).await;
+        if !may_live || planted!(self, RejoinedAtOnce) {
             return Namesake::Gone;
         }
         warn!(

@@ -101,7 +101,7 @@ impl Dispatcher {
                     Err(code) => result(Err(code)),
                 }
             }
-            Request::Status { up_to } => records(0, 0, status::all(manager, self.client, up_to)),
+            Request::Status { up_to } => records(0, 0, status::all(manager, up_to)),
             Request::LogDump => Answer::Reply(Reply::LogDump(self.server.log.dump())),
             Request::GetLockspaces => self.get_lockspaces(),
             Request::HostStatus { lockspace } => {

@@ -18,21 +18,13 @@ use crate::version;
 use super::convert::{wire_disk, wire_lockspace, wire_name};
 
 /// All records of `status`, up to and including one kind.
-///
-/// Who asks stands last among the clients, as the newest one, whatever number has just become free.
-pub(crate) fn all(
-    manager: &Manager,
-    asker: ClientId,
-    up_to: Option<StateKind>,
-) -> Vec<StateRecord> {
+pub(crate) fn all(manager: &Manager, up_to: Option<StateKind>) -> Vec<StateRecord> {
     let mut records = vec![daemon(manager)];
     if up_to == Some(StateKind::Daemon) {
         return records;
     }
     manager.look(|clients, _| {
-        let others = clients.iter().filter(|(id, _)| *id != asker);
-        records.extend(others.map(|(id, one)| client(id, one)));
-        records.extend(clients.get(asker).map(|one| client(asker, one)));
+        records.extend(clients.iter().map(|(id, one)| client(id, one)));
     });
     if up_to == Some(StateKind::Client) {
         return records;
