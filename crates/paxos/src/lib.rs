@@ -27,7 +27,6 @@ pub mod resource;
 pub mod rindex;
 mod subject;
 #[cfg(test)]
-#[allow(dead_code, reason = "tools for tests, not each of them in use")]
 mod testing;
 mod wait;
 
