@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sanlock::manager::lockspaces::List;
 use sanlock::manager::spec::ResourceKey;
 use sanlock::manager::{AcquireRequest, ReleaseRequest};
 use tokio::sync::oneshot;
@@ -148,9 +149,14 @@ fn is_well(machine: &Machine) -> bool {
     let member = machine
         .world
         .check(|checker| checker.member(machine.number));
+    // One that is about to end, or to leave, has not yet begun anew.
+    let stays = machine.daemon().is_some_and(|daemon| {
+        let manager = &daemon.manager;
+        !manager.is_shutting_down() && !manager.lockspaces_in(List::Spaces).is_empty()
+    });
     let state = machine.state();
     state.on
-        && state.daemon.is_some()
+        && stays
         && state.processes.is_empty()
         && member.is_some_and(|member| member.host_id == own)
 }
