@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::lab::failure::Failure;
+use crate::lab::failure::{Failure, While};
 use crate::lab::host::OVER_ETC;
 use crate::lab::program::{Kind, Program};
 use crate::lab::tools::Tools;
@@ -212,7 +212,14 @@ fn need_met(need: Need, plan: &Plan) -> Result<(), Failure> {
         }
         Need::TwoHosts => Ok(()),
         Need::Upstream => upstream::source(&plan.tools).map(drop),
-        Need::Pytest => upstream::python(&plan.tools).map(drop),
+        Need::Pytest => {
+            // userstorage calls them.
+            for program in ["sudo", "udevadm"] {
+                let called = Command::new(program).arg("--version").output();
+                called.during(|| format!("run {program}"))?;
+            }
+            upstream::python(&plan.tools).map(drop)
+        }
         Need::Etc => {
             let arguments = ["--mount", "/bin/sh", "-c", OVER_ETC, "/tmp", "/bin/true"];
             let tried = Command::new("unshare").args(arguments).output()?;
