@@ -1,0 +1,6 @@
+//! libvirt's error record.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| assert!(libvirt_rpc::fuzz::error(bytes)));
