@@ -52,6 +52,13 @@ const NEEDS: &[Need] = &[
     },
     Need {
         purpose: Purpose::Test,
+        why: "the original virtlockd, which ours is compared with",
+        debian: "libvirt-daemon",
+        fedora: "libvirt-daemon-lock",
+        present: || find("virtlockd").is_some(),
+    },
+    Need {
+        purpose: Purpose::Test,
         why: "compiles those C programs",
         debian: "gcc libc6-dev",
         fedora: "gcc glibc-devel",

@@ -1,0 +1,22 @@
+//! libvirt's lock daemon: locks on disk images, for as long as the guest lives.
+//!
+//! The daemon has one thread, as the kernel ties its locks to the process and a second thread could only wait for the
+//! first: [`lock_program`] changes the one [`fcntl::LockTable`], [`server`] moves packets, [`owner`] sees to it that
+//! no process goes on with a disk that it has lost the lock of.
+
+mod lock_program;
+mod logging;
+mod options;
+mod owner;
+mod paths;
+mod pid_file;
+mod server;
+mod start;
+
+use std::process::ExitCode;
+
+/// Runs the program with this process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    start::main()
+}

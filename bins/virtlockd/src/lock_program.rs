@@ -1,0 +1,233 @@
+//! The lock program's procedures.
+//!
+//! What is checked, in which order, and what is answered is the C daemon's: flags first, then whether the connection is
+//! restricted, then whether it has named an owner, then the lock space.
+
+use fcntl::{AcquireFlags, LockError, LockTable, OwnerPid};
+use libvirt_rpc::lock::{self, LockText, ResourceArgs};
+use libvirt_rpc::server::{Call, Served};
+use libvirt_rpc::{ErrorCode, ErrorDomain, Packet, RemoteError};
+use tracing::{debug, error, warn};
+
+/// What is served on the main socket.
+pub(crate) const SERVED: Served = Served {
+    program: lock::PROGRAM,
+    version: lock::VERSION,
+    last: lock::CREATE_LOCKSPACE,
+};
+
+/// Why a procedure did nothing.
+type Refusal = Box<RemoteError>;
+
+/// What a connection has said about itself.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    restricted: bool,
+    owner: Option<Owner>,
+}
+
+/// For whom it takes locks.
+#[derive(Debug)]
+struct Owner {
+    name: LockText,
+    pid: OwnerPid,
+}
+
+impl Session {
+    /// For whose process it takes locks.
+    pub(crate) fn owner(&self) -> Option<OwnerPid> {
+        self.owner.as_ref().map(|owner| owner.pid)
+    }
+}
+
+/// What all connections share.
+#[derive(Debug, Default)]
+pub(crate) struct Locks {
+    pub(crate) table: LockTable,
+    has_warned: bool,
+}
+
+impl Locks {
+    /// Does what is asked for, and returns the answer.
+    pub(crate) fn call(&mut self, session: &mut Session, call: &Call) -> Packet {
+        match self.procedure(session, call) {
+            Ok(()) => call.succeed(&()),
+            Err(refusal) => {
+                error!(target: "locking.lock_daemon_dispatch", "{refusal}");
+                call.fail(&refusal)
+            }
+        }
+    }
+
+    fn procedure(&mut self, session: &mut Session, call: &Call) -> Result<(), Refusal> {
+        match call.procedure() {
+            lock::REGISTER => register(session, call.arguments()?),
+            lock::RESTRICT => {
+                let args: lock::RestrictArgs = call.arguments()?;
+                check(session, args.flags, 0, "Restrict")?;
+                session.restricted = true;
+                Ok(())
+            }
+            lock::NEW => self.new_space(session, &call.arguments()?),
+            lock::CREATE_LOCKSPACE => {
+                let args: lock::CreateLockSpaceArgs = call.arguments()?;
+                unrestricted(session)?;
+                self.create_space(&args.path)
+            }
+            lock::CREATE_RESOURCE => {
+                let args: ResourceArgs = call.arguments()?;
+                check(session, args.flags, 0, "CreateResource")?;
+                let made = self
+                    .table
+                    .create_resource(args.path.as_bytes(), args.name.as_bytes());
+                made.map_err(refusal)
+            }
+            lock::DELETE_RESOURCE => {
+                let args: ResourceArgs = call.arguments()?;
+                check(session, args.flags, 0, "DeleteResource")?;
+                let gone = self
+                    .table
+                    .delete_resource(args.path.as_bytes(), args.name.as_bytes());
+                gone.map_err(refusal)
+            }
+            lock::ACQUIRE_RESOURCE => self.acquire(session, &call.arguments()?),
+            lock::RELEASE_RESOURCE => {
+                let args: ResourceArgs = call.arguments()?;
+                let owner = check(session, args.flags, 0, "ReleaseResource")?.pid;
+                let (path, name) = (args.path.as_bytes(), args.name.as_bytes());
+                self.table.release(path, name, owner).map_err(refusal)
+            }
+            // `Served` lets no other through.
+            other => Err(refuse(
+                ErrorCode::RPC,
+                format!("unknown procedure: {}", other.0),
+            )),
+        }
+    }
+
+    fn new_space(&mut self, session: &Session, args: &lock::NewArgs) -> Result<(), Refusal> {
+        check(session, args.flags, 0, "New")?;
+        if args.path.is_empty() {
+            let text = "the default lockspace already exists";
+            return Err(refuse(ErrorCode::OPERATION_INVALID, text));
+        }
+        if self.table.has_space(args.path.as_bytes()) {
+            let text = format!("Lockspace for path {} already exists", args.path);
+            return Err(refuse(ErrorCode::INTERNAL_ERROR, text));
+        }
+        self.create_space(&args.path)
+    }
+
+    fn create_space(&mut self, path: &LockText) -> Result<(), Refusal> {
+        self.table.create_space(path.as_bytes()).map_err(refusal)
+    }
+
+    fn acquire(&mut self, session: &Session, args: &ResourceArgs) -> Result<(), Refusal> {
+        let known = lock::ACQUIRE_SHARED | lock::ACQUIRE_AUTOCREATE;
+        let owner = check(session, args.flags, known, "AcquireResource")?;
+        let flags = AcquireFlags {
+            shared: args.flags & lock::ACQUIRE_SHARED != 0,
+            autocreate: args.flags & lock::ACQUIRE_AUTOCREATE != 0,
+        };
+        let (path, name) = (args.path.as_bytes(), args.name.as_bytes());
+        let held = self
+            .table
+            .acquire(path, name, owner.pid, flags)
+            .map_err(refusal)?;
+        debug!(
+            target: "locking.lock_daemon_dispatch",
+            "{} is held for {} (process {})", held.path().display(), owner.name, owner.pid
+        );
+        let is_device = path.is_empty() && name.starts_with(b"/dev/");
+        if is_device && !std::mem::replace(&mut self.has_warned, true) {
+            warn!(
+                target: "locking.lock_daemon_dispatch",
+                "{}: a lock on a device reaches this host only; other hosts may start a guest on the same disk. \
+                 Set file_lockspace_dir, lvm_lockspace_dir or scsi_lockspace_dir in qemu-lockd.conf to a shared directory",
+                args.name
+            );
+        }
+        Ok(())
+    }
+}
+
+fn register(session: &mut Session, args: lock::RegisterArgs) -> Result<(), Refusal> {
+    known_flags(args.flags, 0, "Register")?;
+    unrestricted(session)?;
+    if args.owner.id == 0 {
+        return Err(no_owner());
+    }
+    // A pid is a signed number to the kernel.
+    let pid = OwnerPid(args.owner.pid as i32);
+    let name = args.owner.name;
+    session.owner = Some(Owner { name, pid });
+    Ok(())
+}
+
+/// The checks that all but a few procedures make, in their order; the owner.
+fn check<'a>(
+    session: &'a Session,
+    flags: u32,
+    known: u32,
+    function: &str,
+) -> Result<&'a Owner, Refusal> {
+    known_flags(flags, known, function)?;
+    unrestricted(session)?;
+    session.owner.as_ref().ok_or_else(no_owner)
+}
+
+fn known_flags(flags: u32, known: u32, function: &str) -> Result<(), Refusal> {
+    match flags & !known {
+        0 => Ok(()),
+        unknown => {
+            let function = format!("virLockSpaceProtocolDispatch{function}");
+            let error = RemoteError::unsupported_flags(ErrorDomain::RPC, unknown, &function);
+            Err(Box::new(error))
+        }
+    }
+}
+
+fn unrestricted(session: &Session) -> Result<(), Refusal> {
+    if session.restricted {
+        let text = "lock manager connection has been restricted";
+        return Err(refuse(ErrorCode::OPERATION_DENIED, text));
+    }
+    Ok(())
+}
+
+fn no_owner() -> Refusal {
+    let text = "lock owner details have not been registered";
+    refuse(ErrorCode::OPERATION_INVALID, text)
+}
+
+fn refuse(code: ErrorCode, text: impl Into<Vec<u8>>) -> Refusal {
+    Box::new(RemoteError::new(code, ErrorDomain::RPC, text))
+}
+
+/// The C daemon's code and origin for what went wrong with a lock.
+fn refusal(error: LockError) -> Refusal {
+    use ErrorDomain as Domain;
+    let plain = |code, domain| RemoteError::new(code, domain, error.to_string());
+    let system = |domain, source: &std::io::Error| {
+        // The sentence ends in what the system said, which the record adds by itself.
+        let whole = error.to_string();
+        let tried = whole.strip_suffix(&format!(": {source}")).unwrap_or(&whole);
+        RemoteError::system(domain, tried, source)
+    };
+    Box::new(match &error {
+        LockError::Busy { .. } | LockError::NotLocked { .. } => {
+            plain(ErrorCode::RESOURCE_BUSY, Domain::LOCKSPACE)
+        }
+        LockError::NotOwner { .. } | LockError::NotADirectory { .. } => {
+            plain(ErrorCode::INTERNAL_ERROR, Domain::LOCKSPACE)
+        }
+        LockError::NoSpace { .. } => plain(ErrorCode::INTERNAL_ERROR, Domain::RPC),
+        LockError::Create { source, .. } => system(Domain::NONE, source),
+        LockError::Open { source, .. }
+        | LockError::OpenOrCreate { source, .. }
+        | LockError::Status { source, .. }
+        | LockError::Lock { source, .. }
+        | LockError::Delete { source, .. }
+        | LockError::CreateSpace { source, .. } => system(Domain::LOCKSPACE, source),
+    })
+}

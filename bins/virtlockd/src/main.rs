@@ -1,0 +1,7 @@
+//! `virtlockd`: the lock daemon of libvirt hosts.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    virtlockd::main()
+}

@@ -1,0 +1,231 @@
+//! The command line, as getopt_long(3) takes it: short options in one word, long ones cut short.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Run the daemon.
+    Run(Options),
+    /// Say how to use it.
+    Help,
+    /// Say which version it is.
+    Version,
+}
+
+/// How the daemon runs.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) verbose: bool,
+    pub(crate) daemon: bool,
+    pub(crate) config: Option<PathBuf>,
+    /// Seconds, 0 for never.
+    pub(crate) timeout: u32,
+    pub(crate) pid_file: Option<PathBuf>,
+}
+
+/// Name, letter, and whether it takes an argument.
+const OPTIONS: &[(&str, u8, bool)] = &[
+    ("verbose", b'v', false),
+    ("daemon", b'd', false),
+    ("config", b'f', true),
+    ("timeout", b't', true),
+    ("pid-file", b'p', true),
+    ("version", b'V', false),
+    ("help", b'h', false),
+];
+
+/// Reads the arguments behind the program's name. Words that are no options are passed over, as by the C program.
+///
+/// # Errors
+/// A sentence for the user.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Order, String> {
+    let mut arguments = arguments.into_iter();
+    let mut options = Options::default();
+    while let Some(word) = arguments.next() {
+        let mut missing = |name: &str| {
+            let next = arguments.next();
+            next.ok_or_else(|| format!("option '{name}' requires an argument"))
+        };
+        match word.as_bytes() {
+            b"--" => break,
+            [b'-', b'-', long @ ..] => {
+                let (name, value) = match long.iter().position(|byte| *byte == b'=') {
+                    Some(at) => (&long[..at], long.get(at + 1..)),
+                    None => (long, None),
+                };
+                let (name, letter, takes) = long_option(name)?;
+                let value = match (takes, value) {
+                    (true, Some(value)) => Some(OsStr::from_bytes(value).to_owned()),
+                    (true, None) => Some(missing(&format!("--{name}"))?),
+                    (false, None) => None,
+                    (false, Some(_)) => {
+                        return Err(format!("option '--{name}' doesn't allow an argument"));
+                    }
+                };
+                if let Some(order) = apply(&mut options, letter, value)? {
+                    return Ok(order);
+                }
+            }
+            [b'-', short @ ..] if !short.is_empty() => {
+                let mut rest = short;
+                while let Some((letter, behind)) = rest.split_first() {
+                    let known = OPTIONS.iter().find(|(_, known, _)| known == letter);
+                    let Some((_, _, takes)) = known else {
+                        return Err(format!("invalid option -- '{}'", char::from(*letter)));
+                    };
+                    let value = match (takes, behind) {
+                        (false, _) => None,
+                        (true, []) => Some(missing(&format!("-{}", char::from(*letter)))?),
+                        (true, value) => Some(OsString::from_vec(value.to_vec())),
+                    };
+                    rest = if *takes { &[] } else { behind };
+                    if let Some(order) = apply(&mut options, *letter, value)? {
+                        return Ok(order);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Order::Run(options))
+}
+
+/// By its whole name, or as much of it as no other begins with.
+fn long_option(name: &[u8]) -> Result<(&'static str, u8, bool), String> {
+    let shown = String::from_utf8_lossy(name);
+    if let Some(whole) = OPTIONS
+        .iter()
+        .find(|(known, _, _)| known.as_bytes() == name)
+    {
+        return Ok(*whole);
+    }
+    let mut begun = OPTIONS
+        .iter()
+        .filter(|(known, _, _)| known.as_bytes().starts_with(name));
+    match (begun.next(), begun.next()) {
+        (Some(one), None) => Ok(*one),
+        (None, _) => Err(format!("unrecognized option '--{shown}'")),
+        (Some(_), Some(_)) => Err(format!("option '--{shown}' is ambiguous")),
+    }
+}
+
+fn apply(
+    options: &mut Options,
+    letter: u8,
+    value: Option<OsString>,
+) -> Result<Option<Order>, String> {
+    match (letter, value) {
+        (b'v', _) => options.verbose = true,
+        (b'd', _) => options.daemon = true,
+        (b'f', Some(path)) => options.config = Some(path.into()),
+        (b'p', Some(path)) => options.pid_file = Some(path.into()),
+        (b't', Some(seconds)) => options.timeout = timeout(&seconds)?,
+        (b'V', _) => return Ok(Some(Order::Version)),
+        _ => return Ok(Some(Order::Help)),
+    }
+    Ok(None)
+}
+
+fn timeout(text: &OsStr) -> Result<u32, String> {
+    // What is left when counted in milliseconds by a signed number.
+    const MOST: u32 = (i32::MAX / 1000) as u32;
+    let seconds = text
+        .to_str()
+        .and_then(|text| text.trim_start().parse().ok());
+    let shown = text.to_string_lossy();
+    seconds.filter(|seconds| *seconds <= MOST).ok_or_else(|| {
+        format!("Invalid value for timeout: '{shown}' is not a number of seconds from 0 to {MOST}")
+    })
+}
+
+/// How to use the program.
+pub(crate) fn usage(program: &str, config: &str, socket: &str, pid_file: &str) -> String {
+    format!(
+        "
+Usage:
+  {program} [options]
+
+Options:
+  -h | --help            Show this.
+  -v | --verbose         Log what happens, not only what goes wrong.
+  -d | --daemon          Run in the background.
+  -t | --timeout <secs>  End after so many seconds without clients and locks.
+  -f | --config <file>   Read another configuration file.
+  -V | --version         Show the version.
+  -p | --pid-file <file> Write another PID file.
+
+libvirt lock management daemon:
+
+  Default paths:
+
+    Configuration file (unless overridden by -f):
+      {config}
+
+    Sockets:
+      {socket}
+
+    PID file (unless overridden by -p):
+      {pid_file}
+
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Order, String> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn options(line: &str) -> Options {
+        match parsed(line) {
+            Ok(Order::Run(options)) => options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn short_and_long() {
+        let all = Options {
+            verbose: true,
+            daemon: true,
+            config: Some("/c".into()),
+            timeout: 120,
+            pid_file: Some("p".into()),
+        };
+        assert_eq!(options("-dv -f /c -t 120 -p p"), all);
+        assert_eq!(options("-vdt120 -f/c -pp word"), all);
+        assert_eq!(
+            options("--verb --da --config=/c --timeout 120 --pid-file p"),
+            all
+        );
+        assert_eq!(options("-- -d"), Options::default());
+        assert_eq!(parsed("-dV"), Ok(Order::Version));
+        assert_eq!(parsed("--vers"), Ok(Order::Version));
+        assert_eq!(parsed("-h"), Ok(Order::Help));
+    }
+
+    #[test]
+    fn what_cannot_be() {
+        for line in [
+            "-x",
+            "--ver",
+            "--nothing",
+            "-f",
+            "--config",
+            "--daemon=1",
+            "-t -1",
+            "-t x",
+            "-t 2147484",
+            "--list",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+        assert_eq!(options("-t 2147483").timeout, 2_147_483);
+    }
+}

@@ -1,0 +1,252 @@
+//! The sockets: who may connect, and what becomes of each connection.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::Process;
+use fcntl::OwnerPid;
+use libvirt_rpc::io::{PacketReader, write_packet};
+use libvirt_rpc::server::{Call, Incoming, Served};
+use libvirt_rpc::{ErrorCode, ErrorDomain, Packet, RemoteError, admin};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Notify, Semaphore, watch};
+use tracing::{error, info, warn};
+
+use crate::lock_program::{self, Locks, Session};
+use crate::owner;
+
+const TARGET: &str = "rpc.netserver";
+
+/// How long to wait before accepting again when there are no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Which program a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// The lock program.
+    Lock,
+    /// The admin program, which is not there yet: every call is refused.
+    Admin,
+}
+
+impl Service {
+    fn served(self) -> Served {
+        match self {
+            Self::Lock => lock_program::SERVED,
+            Self::Admin => Served {
+                program: admin::PROGRAM,
+                version: admin::VERSION,
+                last: admin::CONNECT_SET_DAEMON_TIMEOUT,
+            },
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "virtlockd",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What all connections share.
+pub(crate) struct Server {
+    locks: RefCell<Locks>,
+    /// Whom the daemon serves: itself, which is root or the one user.
+    uid: u32,
+    connections: Cell<usize>,
+    /// Somebody came or went.
+    changed: Notify,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Without connections.
+    pub(crate) fn new() -> Rc<Self> {
+        let (stop, _) = watch::channel(false);
+        Rc::new(Self {
+            locks: RefCell::default(),
+            uid: nix::unistd::geteuid().as_raw(),
+            connections: Cell::new(0),
+            changed: Notify::new(),
+            stop,
+        })
+    }
+
+    /// Accepts connections for ever, at most so many at a time; the others wait.
+    pub(crate) async fn accept(
+        self: Rc<Self>,
+        listener: UnixListener,
+        service: Service,
+        most: u32,
+    ) {
+        let most = usize::try_from(most)
+            .unwrap_or(usize::MAX)
+            .min(Semaphore::MAX_PERMITS);
+        let free = Arc::new(Semaphore::new(most));
+        let mut has_warned = false;
+        loop {
+            let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let taken = most - free.available_permits();
+                    let is_near = taken >= most - most / 5;
+                    if is_near && !has_warned {
+                        let name = service.name();
+                        warn!(target: TARGET, "{taken} of {most} clients of {name} are connected: each guest needs one, and more than max_clients have to wait");
+                    }
+                    has_warned = is_near;
+                    let server = Rc::clone(&self);
+                    tokio::task::spawn_local(async move {
+                        server.connection(stream, service).await;
+                        drop(permit);
+                    });
+                }
+                Err(failed) => {
+                    error!(target: TARGET, "a client could not be accepted: {failed}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Ends all connections and, if they held locks, their owners, however long that takes.
+    pub(crate) async fn end(&self) {
+        self.stop.send_replace(true);
+        while self.connections.get() > 0 {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Returns after so long without connections and locks.
+    pub(crate) async fn idle_for(&self, limit: Duration) {
+        loop {
+            let is_idle = self.connections.get() == 0
+                && self.locks.borrow().table.resources().next().is_none();
+            if !is_idle {
+                self.changed.notified().await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep(limit) => return,
+            }
+        }
+    }
+
+    fn count(&self, change: isize) {
+        self.connections
+            .set(self.connections.get().saturating_add_signed(change));
+        // Both who waits for the end and who waits for idleness.
+        self.changed.notify_one();
+    }
+
+    async fn connection(&self, stream: UnixStream, service: Service) {
+        self.count(1);
+        match stream.peer_cred() {
+            Ok(peer) if peer.uid() == self.uid => {
+                // Of another pid namespace there is no pid to be had.
+                let pid = OwnerPid(peer.pid().filter(|pid| *pid > 0).unwrap_or(-1));
+                self.serve(stream, service, pid).await;
+            }
+            Ok(peer) => {
+                let pid = peer.pid().unwrap_or(-1);
+                let uid = peer.uid();
+                error!(target: TARGET, "Disallowing client {pid} with uid {uid}");
+            }
+            Err(failed) => {
+                error!(target: TARGET, "Failed to get client socket identity: {failed}");
+            }
+        }
+        self.count(-1);
+    }
+
+    async fn serve(&self, mut stream: UnixStream, service: Service, pid: OwnerPid) {
+        let mut client = Client {
+            pid,
+            session: Session::default(),
+            process: None,
+        };
+        let mut stop = self.stop.subscribe();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            ended = self.talk(&mut stream, service, &mut client) => {
+                if let Err(failed) = ended {
+                    info!(target: TARGET, "client {pid}: {failed}");
+                }
+            }
+        }
+        drop(stream);
+        if client.session.owner() == Some(pid) {
+            self.owner_left(pid, client.process).await;
+        }
+    }
+
+    async fn talk(
+        &self,
+        stream: &mut UnixStream,
+        service: Service,
+        client: &mut Client,
+    ) -> io::Result<()> {
+        let mut reader = PacketReader::default();
+        let served = service.served();
+        while let Some(packet) = reader.next_packet(stream).await? {
+            let answer = match served.receive(packet) {
+                Incoming::Nothing => continue,
+                Incoming::Answer(answer) => answer,
+                Incoming::Call(call) => match service {
+                    Service::Lock => self.lock_call(client, &call),
+                    Service::Admin => refuse_admin(&call),
+                },
+            };
+            write_packet(stream, &answer).await?;
+        }
+        Ok(())
+    }
+
+    fn lock_call(&self, client: &mut Client, call: &Call) -> Packet {
+        let answer = self.locks.borrow_mut().call(&mut client.session, call);
+        if client.process.is_none() && client.session.owner() == Some(client.pid) {
+            // Now, while it is certainly there, so that no other that gets its pid later is taken for it.
+            client.process = Process::open(client.pid.0).ok();
+        }
+        answer
+    }
+
+    /// The process that locks belong to has closed its connection: it has ended, or must.
+    async fn owner_left(&self, pid: OwnerPid, process: Option<Process>) {
+        if self.locks.borrow().table.held_by(pid) == 0 {
+            return;
+        }
+        // Never init, and nobody at all where there is no pid.
+        if let Some(process) = process.filter(|_| pid.0 > 1) {
+            owner::end(&process).await;
+        }
+        let released = self.locks.borrow_mut().table.release_all(pid);
+        info!(target: "locking.lock_daemon", "process {pid} is gone: {released} resources released");
+    }
+}
+
+/// The other end of a connection.
+struct Client {
+    pid: OwnerPid,
+    session: Session,
+    /// Its process, once it has registered as the owner itself.
+    process: Option<Process>,
+}
+
+fn refuse_admin(call: &Call) -> Packet {
+    let text = "this virtlockd cannot be administered yet";
+    call.fail(&RemoteError::new(
+        ErrorCode::NO_SUPPORT,
+        ErrorDomain::ADMIN,
+        text,
+    ))
+}

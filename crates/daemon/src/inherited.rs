@@ -1,0 +1,91 @@
+//! Descriptors that a process was started with: from a service manager, or from the program that ran before it in
+//! the same process.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What was open beyond the standard three when the program started, to be taken by number, each once.
+#[derive(Debug)]
+pub struct Inherited(BTreeSet<RawFd>);
+
+impl Inherited {
+    /// Lists them. It must be the first thing that a program does: what is opened before it would be taken for
+    /// inherited. The second call in a process finds nothing.
+    ///
+    /// # Errors
+    /// When `/proc` does not say what is open.
+    pub fn at_start() -> io::Result<Self> {
+        static LISTED: AtomicBool = AtomicBool::new(false);
+        if LISTED.swap(true, Ordering::SeqCst) {
+            return Ok(Self(BTreeSet::new()));
+        }
+        let mut found = BTreeSet::new();
+        for entry in std::fs::read_dir("/proc/self/fd")? {
+            let name = entry?.file_name();
+            found.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
+        }
+        // The directory itself was among them, and is closed now.
+        found.retain(|fd| *fd > 2 && is_open(*fd));
+        Ok(Self(found))
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// `EBADF` for what was not inherited or has been taken.
+    pub fn take(&mut self, fd: RawFd) -> io::Result<OwnedFd> {
+        if !self.0.remove(&fd) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        // SAFETY: it was open when the program started, so nothing in the program has made it its own, and it is taken
+        // only once.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(fd) };
+        nix::fcntl::fcntl(
+            &descriptor,
+            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC),
+        )?;
+        Ok(descriptor)
+    }
+
+    /// The sockets that the service manager listens on for this process (sd_listen_fds(3)), with their names; nothing
+    /// without a service manager.
+    ///
+    /// # Errors
+    /// A sentence about what the environment says.
+    pub fn take_sockets(&mut self) -> Result<Vec<(String, OwnedFd)>, String> {
+        let variable = |name| std::env::var(name).ok();
+        let number = |name| variable(name).and_then(|text| text.parse::<u32>().ok());
+        if number("LISTEN_PID") != Some(std::process::id()) {
+            return Ok(Vec::new());
+        }
+        let count = usize::try_from(number("LISTEN_FDS").unwrap_or(0)).unwrap_or(0);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let Some(names) = variable("LISTEN_FDNAMES") else {
+            return Err("Missing LISTEN_FDNAMES env from systemd socket activation".to_owned());
+        };
+        let names: Vec<&str> = names.split(':').collect();
+        if names.len() != count {
+            return Err(format!(
+                "Expecting {count} FD names but got {}",
+                names.len()
+            ));
+        }
+        (3..)
+            .zip(names)
+            .map(|(fd, name)| {
+                let taken = self.take(fd);
+                let taken = taken.map_err(|error| format!("socket {fd} ({name}): {error}"))?;
+                Ok((name.to_owned(), taken))
+            })
+            .collect()
+    }
+}
+
+fn is_open(fd: RawFd) -> bool {
+    // SAFETY: the call takes two numbers and touches no memory of ours.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
