@@ -59,6 +59,13 @@ const NEEDS: &[Need] = &[
     },
     Need {
         purpose: Purpose::Test,
+        why: "administers virtlockd, the original and ours",
+        debian: "libvirt-clients",
+        fedora: "libvirt-client",
+        present: || find("virt-admin").is_some(),
+    },
+    Need {
+        purpose: Purpose::Test,
         why: "compiles those C programs",
         debian: "gcc libc6-dev",
         fedora: "gcc glibc-devel",

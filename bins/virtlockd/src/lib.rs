@@ -1,9 +1,11 @@
 //! libvirt's lock daemon: locks on disk images, for as long as the guest lives.
 //!
 //! The daemon has one thread, as the kernel ties its locks to the process and a second thread could only wait for the
-//! first: [`lock_program`] changes the one [`fcntl::LockTable`], [`server`] moves packets, [`owner`] sees to it that
+//! first: `lock_program` changes the one [`fcntl::LockTable`], `server` moves packets, `owner` sees to it that
 //! no process goes on with a disk that it has lost the lock of.
 
+mod admin_program;
+mod clients;
 mod lock_program;
 mod logging;
 mod options;

@@ -102,6 +102,35 @@ pub(crate) struct Filter {
     pattern: String,
 }
 
+/// As in the configuration.
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = self.from.0;
+        match &self.to {
+            Destination::Stderr => write!(f, "{from}:stderr"),
+            Destination::Journald => write!(f, "{from}:journald"),
+            Destination::Syslog(name) => write!(f, "{from}:syslog:{name}"),
+            Destination::File(path) => write!(f, "{from}:file:{}", path.display()),
+        }
+    }
+}
+
+/// As libvirt shows it: with the stars that it puts around each pattern.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:*{}*", self.from.0, self.pattern)
+    }
+}
+
+/// Outputs or filters in one line, and how many there are.
+pub(crate) fn shown(all: &[impl fmt::Display]) -> (String, u32) {
+    let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+    (
+        texts.join(" "),
+        u32::try_from(all.len()).unwrap_or(u32::MAX),
+    )
+}
+
 /// What is logged and where to.
 #[derive(Debug)]
 pub(crate) struct Settings {

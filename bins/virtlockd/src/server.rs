@@ -10,11 +10,13 @@ use daemon::Process;
 use fcntl::OwnerPid;
 use libvirt_rpc::io::{PacketReader, write_packet};
 use libvirt_rpc::server::{Call, Incoming, Served};
-use libvirt_rpc::{ErrorCode, ErrorDomain, Packet, RemoteError, admin};
+use libvirt_rpc::{Packet, admin};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore, watch};
 use tracing::{error, info, warn};
 
+use crate::admin_program;
+use crate::clients::{Clients, Peer};
 use crate::lock_program::{self, Locks, Session};
 use crate::owner;
 
@@ -28,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) enum Service {
     /// The lock program.
     Lock,
-    /// The admin program, which is not there yet: every call is refused.
+    /// The admin program.
     Admin,
 }
 
@@ -36,11 +38,7 @@ impl Service {
     fn served(self) -> Served {
         match self {
             Self::Lock => lock_program::SERVED,
-            Self::Admin => Served {
-                program: admin::PROGRAM,
-                version: admin::VERSION,
-                last: admin::CONNECT_SET_DAEMON_TIMEOUT,
-            },
+            Self::Admin => admin_program::SERVED,
         }
     }
 
@@ -55,6 +53,8 @@ impl Service {
 /// What all connections share.
 pub(crate) struct Server {
     locks: RefCell<Locks>,
+    clients: [Clients; 2],
+    log: LogTexts,
     /// Whom the daemon serves: itself, which is root or the one user.
     uid: u32,
     connections: Cell<usize>,
@@ -63,12 +63,20 @@ pub(crate) struct Server {
     stop: watch::Sender<bool>,
 }
 
+/// The log's settings as `virt-admin` shows them: the text, and how many there are.
+pub(crate) struct LogTexts {
+    pub(crate) outputs: (String, u32),
+    pub(crate) filters: (String, u32),
+}
+
 impl Server {
-    /// Without connections.
-    pub(crate) fn new() -> Rc<Self> {
+    /// Without connections, of which the lock and the admin service may have so many.
+    pub(crate) fn new(most: [u32; 2], log: LogTexts) -> Rc<Self> {
         let (stop, _) = watch::channel(false);
         Rc::new(Self {
             locks: RefCell::default(),
+            clients: most.map(Clients::new),
+            log,
             uid: nix::unistd::geteuid().as_raw(),
             connections: Cell::new(0),
             changed: Notify::new(),
@@ -77,12 +85,8 @@ impl Server {
     }
 
     /// Accepts connections for ever, at most so many at a time; the others wait.
-    pub(crate) async fn accept(
-        self: Rc<Self>,
-        listener: UnixListener,
-        service: Service,
-        most: u32,
-    ) {
+    pub(crate) async fn accept(self: Rc<Self>, listener: UnixListener, service: Service) {
+        let most = self.clients(service).most;
         let most = usize::try_from(most)
             .unwrap_or(usize::MAX)
             .min(Semaphore::MAX_PERMITS);
@@ -140,6 +144,14 @@ impl Server {
         }
     }
 
+    fn clients(&self, service: Service) -> &Clients {
+        let [lock, admin] = &self.clients;
+        match service {
+            Service::Lock => lock,
+            Service::Admin => admin,
+        }
+    }
+
     fn count(&self, change: isize) {
         self.connections
             .set(self.connections.get().saturating_add_signed(change));
@@ -151,9 +163,9 @@ impl Server {
         self.count(1);
         match stream.peer_cred() {
             Ok(peer) if peer.uid() == self.uid => {
-                // Of another pid namespace there is no pid to be had.
-                let pid = OwnerPid(peer.pid().filter(|pid| *pid > 0).unwrap_or(-1));
-                self.serve(stream, service, pid).await;
+                let peer = Peer::new(&peer);
+                let id = self.clients(service).add(peer.clone());
+                self.serve(stream, service, peer, id).await;
             }
             Ok(peer) => {
                 let pid = peer.pid().unwrap_or(-1);
@@ -167,7 +179,8 @@ impl Server {
         self.count(-1);
     }
 
-    async fn serve(&self, mut stream: UnixStream, service: Service, pid: OwnerPid) {
+    async fn serve(&self, mut stream: UnixStream, service: Service, peer: Peer, id: u64) {
+        let pid = OwnerPid(peer.pid);
         let mut client = Client {
             pid,
             session: Session::default(),
@@ -177,6 +190,7 @@ impl Server {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => {}
+            () = peer.close.notified() => {}
             ended = self.talk(&mut stream, service, &mut client) => {
                 if let Err(failed) = ended {
                     info!(target: TARGET, "client {pid}: {failed}");
@@ -184,6 +198,7 @@ impl Server {
             }
         }
         drop(stream);
+        self.clients(service).remove(id);
         if client.session.owner() == Some(pid) {
             self.owner_left(pid, client.process).await;
         }
@@ -203,12 +218,28 @@ impl Server {
                 Incoming::Answer(answer) => answer,
                 Incoming::Call(call) => match service {
                     Service::Lock => self.lock_call(client, &call),
-                    Service::Admin => refuse_admin(&call),
+                    Service::Admin => self.admin().call(&call),
                 },
             };
             write_packet(stream, &answer).await?;
+            let closing = (Service::Admin, admin::CONNECT_CLOSE);
+            if (service, answer.header.procedure) == closing
+                && served.program == answer.header.program
+            {
+                break;
+            }
         }
         Ok(())
+    }
+
+    fn admin(&self) -> admin_program::Daemon<'_> {
+        let [lock, admin] = &self.clients;
+        let (outputs, filters) = (&self.log.outputs, &self.log.filters);
+        admin_program::Daemon {
+            servers: [(Service::Admin.name(), admin), (Service::Lock.name(), lock)],
+            outputs: (&outputs.0, outputs.1),
+            filters: (&filters.0, filters.1),
+        }
     }
 
     fn lock_call(&self, client: &mut Client, call: &Call) -> Packet {
@@ -240,13 +271,4 @@ struct Client {
     session: Session,
     /// Its process, once it has registered as the owner itself.
     process: Option<Process>,
-}
-
-fn refuse_admin(call: &Call) -> Packet {
-    let text = "this virtlockd cannot be administered yet";
-    call.fail(&RemoteError::new(
-        ErrorCode::NO_SUPPORT,
-        ErrorDomain::ADMIN,
-        text,
-    ))
 }

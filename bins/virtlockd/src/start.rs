@@ -20,12 +20,15 @@ use crate::logging::{self, Output, Priority};
 use crate::options::{self, Options, Order};
 use crate::paths::Paths;
 use crate::pid_file::PidFile;
-use crate::server::{Server, Service};
+use crate::server::{LogTexts, Server, Service};
 
 const TARGET: &str = "locking.lock_daemon";
 
 /// Which version of libvirt's lock daemon this stands in for.
 const VERSION: &str = "9.0.0";
+
+/// The same as libvirt's clients ask for it: major * 1,000,000 + minor * 1000 + release.
+pub(crate) const VERSION_NUMBER: u64 = 9_000_000;
 
 /// Largest state file of a hand-over, as for the C daemon.
 const STATE_MAX: u64 = 10 << 20;
@@ -107,6 +110,14 @@ fn start(
     let ready = mode
         .start()
         .map_err(|why| Failure(Failure::INIT, why.to_string()))?;
+    let mut texts = LogTexts {
+        outputs: logging::shown(&log.outputs),
+        filters: logging::shown(&log.filters),
+    };
+    if texts.filters.1 > 0 {
+        // The C daemon ends each filter with a blank.
+        texts.filters.0.push(' ');
+    }
     let run = || {
         logging::start(log).map_err(|why| Failure(Failure::CONFIG, why))?;
         let pid_file =
@@ -132,7 +143,7 @@ fn start(
     let local = tokio::task::LocalSet::new();
     let mut ready = Some(ready);
     let ended = runtime.block_on(local.run_until(async {
-        let running = Running::start(options, &conf, paths, sockets)?;
+        let running = Running::start(options, &conf, paths, sockets, texts)?;
         if let Some(ready) = ready.as_mut() {
             ready.notify();
         }
@@ -275,6 +286,7 @@ impl Running {
         conf: &VirtlockdConf,
         paths: &Paths,
         sockets: Vec<(String, OwnedFd)>,
+        log: LogTexts,
     ) -> Result<Self, Failure> {
         let network = |why: String| Failure(Failure::NETWORK, why);
         let (mut lock, mut admin) = (None, None);
@@ -288,16 +300,11 @@ impl Running {
                 }
             }
         }
-        let server = Server::new();
+        let server = Server::new([conf.max_clients, conf.admin_max_clients], log);
         let admin_path = paths.socket.with_file_name("virtlockd-admin-sock");
-        for (service, path, socket, most) in [
-            (
-                Service::Lock,
-                paths.socket.as_path(),
-                lock,
-                conf.max_clients,
-            ),
-            (Service::Admin, &admin_path, admin, conf.admin_max_clients),
+        for (service, path, socket) in [
+            (Service::Lock, paths.socket.as_path(), lock),
+            (Service::Admin, &admin_path, admin),
         ] {
             let listener = match socket {
                 Some(socket) => inherited_listener(socket),
@@ -309,7 +316,7 @@ impl Running {
                     path.display()
                 ))
             })?;
-            tokio::task::spawn_local(Rc::clone(&server).accept(listener, service, most));
+            tokio::task::spawn_local(Rc::clone(&server).accept(listener, service));
         }
         let handle = |kind| {
             let failed =

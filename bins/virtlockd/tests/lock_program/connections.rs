@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use libvirt_rpc::{MessageType, lock};
 
+use super::Lab;
 use super::client::{Client, NOBODY};
-use super::{Lab, Subject};
 
 pub fn half_a_packet_disturbs_nobody(lab: &Lab) {
     let daemon = lab.daemon("");
@@ -83,23 +83,4 @@ pub fn the_admin_socket(lab: &Lab) {
         said.contains(&format!("Cannot find program {program} version 1")),
         "{said}"
     );
-    if lab.subject == Subject::Ours {
-        use libvirt_rpc::{Header, Packet, RemoteError, Serial, Status, admin, xdr};
-        let header = Header {
-            program: admin::PROGRAM,
-            version: admin::VERSION,
-            procedure: admin::CONNECT_OPEN,
-            kind: MessageType::CALL,
-            serial: Serial(9),
-            status: Status::OK,
-        };
-        let packet = Packet::new(header, &admin::FlagsArgs { flags: 0 });
-        client.stream.write_all(&packet.encode().unwrap()).unwrap();
-        let answer = client.answer().unwrap();
-        let error: RemoteError = xdr::from_bytes(&answer.payload).unwrap();
-        assert!(
-            error.to_string().contains("cannot be administered yet"),
-            "{error}"
-        );
-    }
 }

@@ -15,6 +15,7 @@ mod harness;
 #[path = "../../../../crates/libvirt-rpc/tests/common/virtlockd.rs"]
 mod virtlockd;
 
+mod admin;
 mod client;
 mod connections;
 mod conversation;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             connections::more_than_may_connect_wait,
             connections::many,
             connections::the_admin_socket,
+            admin::what_is_asked,
             program::options,
             program::configuration,
             program::one_at_a_time,

@@ -1,0 +1,142 @@
+//! The admin program, as `virt-admin` shows it.
+
+use std::process::{Command, Output};
+
+use super::client::{Client, NOBODY};
+use super::virtlockd::{Daemon, wait_until};
+use super::{Lab, Subject};
+
+/// Runs `virt-admin` where the daemon's sockets are.
+fn virt_admin(daemon: &Daemon, words: &[&str]) -> Output {
+    Command::new("nsenter")
+        .args(["--mount", "--target", &daemon.pid().to_string()])
+        .args(["virt-admin", "-c", "virtlockd:///system"])
+        .args(words)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap()
+}
+
+/// Its lines, in any order, without the times of day.
+fn lines(daemon: &Daemon, words: &[&str]) -> Vec<String> {
+    let output = virt_admin(daemon, words);
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<String> = text
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| line.split(" 20").next().unwrap().trim_end().to_owned())
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn refused(daemon: &Daemon, words: &[&str]) -> String {
+    let output = virt_admin(daemon, words);
+    assert!(!output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap().trim().to_owned()
+}
+
+pub fn what_is_asked(lab: &Lab) {
+    if Command::new("virt-admin")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        println!("no virt-admin");
+        std::process::exit(77);
+    }
+    let log = lab.path("log");
+    let daemon = lab.daemon(&format!(
+        "max_clients = 7\nadmin_max_clients = 4\nlog_filters = \"4:object 3:json\"\n\
+         log_outputs = \"3:stderr 4:file:{log}\"\n"
+    ));
+    // The first number went to whoever waited for the start.
+    let mut client = Client::registered(&daemon.socket(), NOBODY);
+    assert_eq!(client.restrict(0), "ok");
+    let servers = lines(&daemon, &["srv-list"]);
+    let names: Vec<&str> = servers
+        .iter()
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
+    assert!(
+        names.contains(&"admin") && names.contains(&"virtlockd"),
+        "{servers:?}"
+    );
+    assert_eq!(
+        lines(&daemon, &["srv-threadpool-info", "virtlockd"]),
+        [
+            "freeWorkers    : 0",
+            "jobQueueDepth  : 0",
+            "maxWorkers     : 0",
+            "minWorkers     : 0",
+            "nWorkers       : 0",
+            "prioWorkers    : 0",
+        ]
+    );
+    assert_eq!(
+        lines(&daemon, &["srv-clients-info", "virtlockd"]),
+        [
+            "nclients            : 1",
+            "nclients_max        : 7",
+            "nclients_unauth     : 0",
+            "nclients_unauth_max : 7",
+        ]
+    );
+    let clients = lines(&daemon, &["srv-clients-list", "virtlockd"]);
+    assert!(
+        clients.iter().any(|line| line == " 2    unix"),
+        "{clients:?}"
+    );
+    let info = lines(&daemon, &["client-info", "virtlockd", "2"]);
+    let pid = format!("unix_process_id: {}", std::process::id());
+    for wanted in [
+        pid.as_str(),
+        "readonly       : no",
+        "transport      : unix",
+        "unix_group_id  : 0",
+        "unix_group_name: root",
+        "unix_user_id   : 0",
+        "unix_user_name : root",
+    ] {
+        assert!(info.iter().any(|line| line == wanted), "{wanted}: {info:?}");
+    }
+    assert_eq!(
+        lines(&daemon, &["daemon-log-outputs"]),
+        [format!(" Logging outputs: 3:stderr 4:file:{log}")]
+    );
+    assert_eq!(
+        lines(&daemon, &["daemon-log-filters"]),
+        [" Logging filters: 4:*object* 3:*json*"]
+    );
+    // What is not there.
+    assert_eq!(
+        refused(&daemon, &["srv-clients-info", "other"]),
+        "error: Server not found: No server named 'other'"
+    );
+    assert_eq!(
+        refused(&daemon, &["client-info", "virtlockd", "99"]),
+        "error: Client not found: No client with matching ID '99'"
+    );
+    // The end of a client.
+    assert!(
+        virt_admin(&daemon, &["client-disconnect", "virtlockd", "2"])
+            .status
+            .success()
+    );
+    assert!(client.answer().is_none());
+    wait_until("it is gone", || {
+        let clients = lines(&daemon, &["srv-clients-info", "virtlockd"]);
+        clients.iter().any(|line| line == "nclients            : 0")
+    });
+    if lab.subject == Subject::Ours {
+        for words in [
+            &["daemon-log-filters", "1:x"][..],
+            &["srv-clients-set", "virtlockd", "--max-clients", "9"],
+            &["daemon-timeout", "--timeout", "9"],
+        ] {
+            let said = refused(&daemon, words);
+            assert!(said.contains("cannot be given other settings"), "{said}");
+        }
+    }
+}
