@@ -25,10 +25,20 @@ fn lines(daemon: &Daemon, words: &[&str]) -> Vec<String> {
     let mut lines: Vec<String> = text
         .lines()
         .filter(|line| !line.is_empty())
-        .map(|line| line.split(" 20").next().unwrap().trim_end().to_owned())
+        .map(|line| without_time(line).trim_end().to_owned())
         .collect();
     lines.sort();
     lines
+}
+
+/// A line up to ` 2026-...`.
+fn without_time(line: &str) -> &str {
+    let is_date = |at: &usize| {
+        let year = line.get(at + 1..at + 6).unwrap_or_default();
+        year.starts_with("20") && year.ends_with('-')
+    };
+    let found = line.match_indices(' ').map(|(at, _)| at).find(is_date);
+    &line[..found.unwrap_or(line.len())]
 }
 
 fn refused(daemon: &Daemon, words: &[&str]) -> String {
