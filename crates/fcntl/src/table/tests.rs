@@ -56,18 +56,36 @@ fn bytes(path: &Path) -> &[u8] {
 }
 
 /// Whether the kernel has a lock of this process on the file, and of which kind.
+///
+/// The list is consistent within one read of it, not from read to read: while other tests lock and unlock, entries move
+/// up and one is passed over. So it is read in large pieces, and again when nothing is found.
 fn in_kernel(path: &Path) -> Option<String> {
     let number = fs::metadata(path).unwrap().ino();
     let pid = std::process::id().to_string();
-    let locks = fs::read_to_string("/proc/locks").unwrap();
-    locks.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "POSIX", _, kind, owner, file, range @ ..] = words.as_slice() else {
-            return None;
-        };
-        let same = *owner == pid && file.ends_with(&format!(":{number}"));
-        same.then(|| format!("{kind} {}", range.join(" ")))
+    (0..5).find_map(|_| {
+        let list = locks();
+        list.lines().find_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [_, "POSIX", _, kind, owner, file, range @ ..] = words.as_slice() else {
+                return None;
+            };
+            let same = *owner == pid && file.ends_with(&format!(":{number}"));
+            same.then(|| format!("{kind} {}", range.join(" ")))
+        })
     })
+}
+
+fn locks() -> String {
+    use std::io::Read as _;
+    let mut file = File::open("/proc/locks").unwrap();
+    let mut text = Vec::new();
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut piece).unwrap() {
+            0 => return String::from_utf8(text).unwrap(),
+            count => text.extend_from_slice(&piece[..count]),
+        }
+    }
 }
 
 fn text(result: Result<impl Sized, LockError>) -> String {
