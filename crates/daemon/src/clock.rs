@@ -38,6 +38,13 @@ impl Clock {
         boottime.saturating_sub(Self::monotonic())
     }
 
+    /// Seconds since 1970, and the local date and time of day that this is: `2026-01-31 12:00:00`.
+    #[must_use]
+    pub fn local_time() -> (i64, String) {
+        let seconds = Self::realtime_seconds();
+        (seconds, crate::log::local_date(seconds))
+    }
+
     /// Seconds since 1970, for people.
     pub(crate) fn realtime_seconds() -> i64 {
         clock_gettime(ClockId::CLOCK_REALTIME).map_or(0, |time| time.tv_sec())

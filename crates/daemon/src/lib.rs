@@ -5,7 +5,8 @@
 //! 1. [`Environment`]: where it runs, and whether with the rights of root.
 //! 2. [`Daemonize`]: into the background, with a parent that waits until the daemon is [`Ready`].
 //! 3. [`limits`]: what the kernel grants; an [`Outcome`] says what it does not.
-//! 4. [`helper`]: the process that keeps its rights and kills, while the daemon gives its own up.
+//! 4. [`helper`]: the process that keeps its rights and kills, while the daemon gives its own up; or a
+//!    [`Subprocess`] for whatever may block.
 //! 5. [`Identity`]: as whom it runs. From here on there may be threads; everything above needs a
 //!    process with a single one.
 //! 6. [`log`].
@@ -31,6 +32,8 @@ mod process;
 mod process_state;
 pub mod realtime;
 pub mod signals;
+mod subprocess;
+mod watchdog_device;
 
 pub use clock::Clock;
 pub use daemonize::{Daemonize, Ready};
@@ -44,3 +47,5 @@ pub use notify::Notifier;
 pub use pid_file::{PidFile, make_run_dir};
 pub use process::Process;
 pub use process_state::ProcessState;
+pub use subprocess::Subprocess;
+pub use watchdog_device::{Close, WatchdogDevice};

@@ -48,6 +48,20 @@ use crate::Error;
 use hub::Hub;
 use target::Target;
 
+/// The local date and time of day of a number of seconds since 1970.
+pub(crate) fn local_date(seconds: i64) -> String {
+    let time = line::broken_down(seconds, false);
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+        time.tm_year.saturating_add(1900),
+        time.tm_mon.saturating_add(1),
+        time.tm_mday,
+        time.tm_hour,
+        time.tm_min,
+        time.tm_sec
+    )
+}
+
 /// What goes where.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -61,6 +61,29 @@ pub fn lock(which: MemoryLock, need: Need) -> Result<Outcome, Error> {
     Outcome::or_without(locked, need, CONSEQUENCE)
 }
 
+/// Has the kernel serve this process's requests for memory without waiting for any storage, as it does for
+/// programs that storage itself depends on (`PR_SET_IO_FLUSHER`, Linux 5.6). Children inherit it.
+///
+/// # Errors
+/// If it is [`Need::Demanded`] and refused: it needs `CAP_SYS_RESOURCE`.
+pub fn never_wait_for_storage(need: Need) -> Result<Outcome, Error> {
+    const PR_SET_IO_FLUSHER: libc::c_int = 57;
+    let none: libc::c_ulong = 0;
+    // SAFETY: takes numbers.
+    let refused = unsafe { libc::prctl(PR_SET_IO_FLUSHER, 1 as libc::c_ulong, none, none, none) };
+    let done = match refused {
+        0 => Ok(()),
+        _ => Err(Error::last_os(
+            "be served memory without waiting for storage (PR_SET_IO_FLUSHER)",
+        )),
+    };
+    Outcome::or_without(
+        done,
+        need,
+        "the daemon may stall while the kernel writes to storage to free memory",
+    )
+}
+
 /// Whether the kernel counts locked memory against no limit.
 fn unlimited() -> bool {
     const CAP_IPC_LOCK: u32 = 14;

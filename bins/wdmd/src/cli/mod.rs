@@ -1,0 +1,44 @@
+//! The command line.
+
+mod getopt;
+mod help;
+mod options;
+mod probe;
+mod show;
+
+use std::process::ExitCode;
+
+use options::Command;
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let program = arguments.next().unwrap_or_else(|| "wdmd".to_owned());
+    let arguments: Vec<String> = arguments.collect();
+    let (command, complaints) = options::read(&program, &arguments);
+    for complaint in complaints {
+        eprintln!("{complaint}");
+    }
+    match command {
+        Command::Help(options) => {
+            print!("{}", help::usage(&options));
+            ExitCode::SUCCESS
+        }
+        Command::Version => {
+            println!("{}", help::version());
+            ExitCode::SUCCESS
+        }
+        Command::Dump { json } => show::dump(json),
+        Command::Probe(probe) => probe::run(&probe),
+        Command::ForceWithoutTimeout => {
+            eprintln!("Use force fire (-F) with a timeout (-t).");
+            ExitCode::FAILURE
+        }
+        Command::BadTimeout => {
+            eprintln!("wdmd: the timeout of -t is a number of seconds, 1 or more");
+            ExitCode::FAILURE
+        }
+        Command::Daemon(options) => crate::service::run(&options),
+    }
+}

@@ -1,0 +1,130 @@
+//! A client's connection: what it has sent of a message, and what it has still to be sent.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
+use wdmd_proto::Message;
+
+/// A connection. It is read from or written to, never both: who does not take an answer is not asked for more.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: OwnedFd,
+    bytes: [u8; Message::LEN],
+    filled: usize,
+    pending: Pending,
+}
+
+/// What is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pending {
+    /// Nothing: the client is listened to.
+    Nothing,
+    /// The bytes that the connection has.
+    Answer,
+    /// A dump, from this line on.
+    Dump {
+        /// Lines that it has got.
+        sent: usize,
+        /// With the lines that the original does not have.
+        details: bool,
+    },
+}
+
+/// What came.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// A whole message.
+    Message(Message),
+    /// Less than one, so far.
+    Part,
+    /// The end, after so many bytes of a message.
+    End(usize),
+    /// The connection failed.
+    Failed(i32),
+}
+
+/// What became of something that was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It is on its way.
+    Whole,
+    /// There is no room for it now.
+    NoRoom,
+    /// Nobody takes it any more.
+    Failed,
+}
+
+impl Connection {
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            bytes: [0; Message::LEN],
+            filled: 0,
+            pending: Pending::Nothing,
+        }
+    }
+
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    pub(super) fn pending(&self) -> Pending {
+        self.pending
+    }
+
+    pub(super) fn set_pending(&mut self, pending: Pending) {
+        self.pending = pending;
+    }
+
+    /// Reads what there is of one message.
+    pub(super) fn read(&mut self) -> Read {
+        let Some(room) = self.bytes.get_mut(self.filled..) else {
+            return Read::Part;
+        };
+        match recv(self.socket.as_raw_fd(), room, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => return Read::End(self.filled),
+            Ok(count) => self.filled = self.filled.saturating_add(count),
+            Err(Errno::EAGAIN | Errno::EINTR) => return Read::Part,
+            Err(Errno::ECONNRESET) => return Read::End(self.filled),
+            Err(errno) => return Read::Failed(errno as i32),
+        }
+        if self.filled < Message::LEN {
+            return Read::Part;
+        }
+        self.filled = 0;
+        Message::decode(&self.bytes).map_or(Read::Part, Read::Message)
+    }
+
+    /// Sends an answer, now or when there is room for it.
+    pub(super) fn answer(&mut self, message: &Message) -> Sent {
+        self.bytes = message.encode();
+        self.pending = Pending::Answer;
+        self.go_on()
+    }
+
+    /// Sends the answer that is pending.
+    pub(super) fn go_on(&mut self) -> Sent {
+        self.send(&self.bytes)
+    }
+
+    /// Sends bytes as a whole or not at all: the kernel does not cut what fits into one buffer.
+    pub(super) fn send(&self, bytes: &[u8]) -> Sent {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match send(self.socket.as_raw_fd(), bytes, flags).map_err(io::Error::from) {
+            Ok(count) if count == bytes.len() => Sent::Whole,
+            Ok(_) => Sent::Failed,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Sent::NoRoom,
+                _ => Sent::Failed,
+            },
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

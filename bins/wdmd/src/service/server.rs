@@ -1,0 +1,503 @@
+//! The loop: waits for what happens, asks the watchdog what to do, and does it.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+
+use daemon::Clock;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+use nix::sys::socket::{getsockopt, sockopt};
+
+use super::clerk::Clerk;
+use super::connection::{Connection, Pending, Read, Sent};
+use super::dump::{About, PAGE, Page};
+use super::runner::{Report, Runner};
+use crate::device::{Close, Device, RealDevice, arm, errno};
+use crate::watchdog::{
+    Action, Entry, Event, Level, MAX_CLIENTS, Millis, Now, Slot, Watchdog, shown,
+};
+
+/// What an event of epoll is about; clients come after these.
+const LISTENER: u64 = 0;
+const SIGNALS: u64 = 1;
+const RUNNER: u64 = 2;
+const FIRST_CLIENT: u64 = 16;
+
+/// Events that are taken at a time.
+const BATCH: usize = 64;
+
+/// Room for what one step can want: each client may be named in the log.
+const ACTIONS: usize = 128;
+
+/// How the daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The device is closed and does not fire.
+    Disarmed,
+    /// The device fires.
+    Armed,
+    /// The daemon cannot go on.
+    Broken(Errno),
+}
+
+/// What stays the same while the daemon runs.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) socket_gid: u32,
+    pub(super) high_priority: i32,
+    pub(super) kill_script_sec: i32,
+    pub(super) debug: bool,
+}
+
+/// The daemon.
+pub(super) struct Server {
+    watchdog: Watchdog,
+    device: RealDevice,
+    clerk: Clerk,
+    runner: Option<Runner>,
+    epoll: Epoll,
+    listener: UnixListener,
+    listening: bool,
+    signals: SignalFd,
+    connections: Vec<Option<Connection>>,
+    page: String,
+    settings: Settings,
+    ended: Option<Ended>,
+}
+
+impl Server {
+    pub(super) fn new(
+        watchdog: Watchdog,
+        device: RealDevice,
+        clerk: Clerk,
+        runner: Option<Runner>,
+        listener: UnixListener,
+        signals: SignalFd,
+        settings: Settings,
+    ) -> nix::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
+        if let Some(runner) = &runner {
+            epoll.add(runner, EpollEvent::new(EpollFlags::EPOLLIN, RUNNER))?;
+        }
+        Ok(Self {
+            watchdog,
+            device,
+            clerk,
+            runner,
+            epoll,
+            listener,
+            listening: true,
+            signals,
+            connections: Vec::with_capacity(MAX_CLIENTS),
+            page: String::with_capacity(PAGE),
+            settings,
+            ended: None,
+        })
+    }
+
+    /// The first step. Whether the daemon can go on.
+    pub(super) fn begin(&mut self) -> bool {
+        let mut actions = Vec::with_capacity(ACTIONS);
+        self.watchdog.start(&mut actions);
+        self.carry_out(&mut actions);
+        // The scripts that there are belong to the first test already.
+        while let Some(Ok(report)) = self.runner.as_ref().map(|runner| runner.report(true)) {
+            match report {
+                Some(Report::Event(event)) => self.take(event, &mut actions),
+                Some(Report::Scanned) => break,
+                None => {}
+            }
+        }
+        self.ended.is_none()
+    }
+
+    /// Runs until the daemon ends.
+    pub(super) fn run(mut self) -> (Ended, Clerk) {
+        let mut actions = Vec::with_capacity(ACTIONS);
+        let mut events = [EpollEvent::empty(); BATCH];
+        loop {
+            if let Some(ended) = self.ended {
+                return (ended, self.clerk);
+            }
+            let timeout = self.timeout();
+            let count = match self.epoll.wait(&mut events, timeout) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => return (Ended::Broken(errno), self.clerk),
+            };
+            for event in events.iter().take(count) {
+                self.happened(*event, &mut actions);
+                if self.ended.is_some() {
+                    break;
+                }
+            }
+            self.take(Event::Tick, &mut actions);
+        }
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        let now = now();
+        let Some(wakes) = self.watchdog.wakes(now) else {
+            return EpollTimeout::NONE;
+        };
+        // One more than the difference: the clock shows whole milliseconds.
+        let wait = match wakes.0.saturating_sub(now.at.0) {
+            0 => 0,
+            left => left.saturating_add(1),
+        };
+        let most = 60_000_u64;
+        EpollTimeout::try_from(i32::try_from(wait.min(most)).unwrap_or(0))
+            .unwrap_or(EpollTimeout::ZERO)
+    }
+
+    fn happened(&mut self, event: EpollEvent, actions: &mut Vec<Action>) {
+        match event.data() {
+            LISTENER => self.accept(actions),
+            SIGNALS => self.signal(actions),
+            RUNNER => self.heard_of_scripts(actions),
+            client => {
+                let place = client.saturating_sub(FIRST_CLIENT);
+                let slot = Slot(usize::try_from(place).unwrap_or(usize::MAX));
+                self.client_is_ready(slot, event.events(), actions);
+            }
+        }
+    }
+
+    fn accept(&mut self, actions: &mut Vec<Action>) {
+        let Some(slot) = self.watchdog.clients().free() else {
+            return self.stop_listening(format_args!("{MAX_CLIENTS} clients are connected"));
+        };
+        let socket = match self.listener.accept() {
+            Ok((socket, _)) => OwnedFd::from(socket),
+            Err(error) => {
+                let full = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS];
+                if full.contains(&Errno::from_raw(errno(&error))) {
+                    self.stop_listening(format_args!("accept: {error}"));
+                }
+                return;
+            }
+        };
+        let pid = getsockopt(&socket, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
+        let connection = Connection::new(socket);
+        let descriptor = connection.descriptor();
+        let ready = EpollEvent::new(EpollFlags::EPOLLIN, data_of(slot));
+        if self.epoll.add(&connection, ready).is_err() {
+            return;
+        }
+        while self.connections.len() <= slot.0 {
+            self.connections.push(None);
+        }
+        if let Some(place) = self.connections.get_mut(slot.0) {
+            *place = Some(connection);
+        }
+        self.take(
+            Event::Connected {
+                slot,
+                pid,
+                descriptor,
+            },
+            actions,
+        );
+    }
+
+    /// No more clients for now: those who connect wait until one leaves.
+    fn stop_listening(&mut self, why: std::fmt::Arguments<'_>) {
+        if self.epoll.delete(&self.listener).is_ok() {
+            self.listening = false;
+            self.clerk.log(
+                Level::Error,
+                format_args!("no more clients can connect until one leaves: {why}"),
+            );
+        }
+    }
+
+    fn listen_again(&mut self) {
+        if !self.listening {
+            let ready = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
+            self.listening = self.epoll.add(&self.listener, ready).is_ok();
+        }
+    }
+
+    fn signal(&mut self, actions: &mut Vec<Action>) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
+            let event = if number == Signal::SIGHUP as i32 {
+                Event::Reload
+            } else {
+                Event::Terminate
+            };
+            self.take(event, actions);
+        }
+    }
+
+    fn heard_of_scripts(&mut self, actions: &mut Vec<Action>) {
+        let Some(runner) = &self.runner else {
+            return;
+        };
+        match runner.report(false) {
+            Ok(Some(Report::Event(event))) => self.take(event, actions),
+            Ok(Some(Report::Scanned) | None) => {}
+            Err(()) => self.lose_runner(actions),
+        }
+    }
+
+    fn lose_runner(&mut self, actions: &mut Vec<Action>) {
+        if let Some(runner) = self.runner.take() {
+            let _ = self.epoll.delete(&runner);
+            self.take(Event::ScriptsLost, actions);
+        }
+    }
+
+    fn client_is_ready(&mut self, slot: Slot, ready: EpollFlags, actions: &mut Vec<Action>) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        match connection.pending() {
+            Pending::Nothing => {}
+            // It takes no answers any more. What it has said still counts.
+            _ if ready.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) => {
+                return self.after_sending(slot, Sent::Failed);
+            }
+            Pending::Answer => {
+                let sent = connection.go_on();
+                return self.after_sending(slot, sent);
+            }
+            Pending::Dump { sent, details } => return self.dump(slot, sent, details),
+        }
+        match connection.read() {
+            Read::Message(message) => self.take(Event::Asked { slot, message }, actions),
+            Read::Part => {}
+            Read::End(0) => self.closed(slot, actions),
+            Read::End(bytes) => {
+                let number = slot.number();
+                let line = format_args!(
+                    "ci {number} recv size {bytes}: the connection ended within a message"
+                );
+                self.clerk.log(Level::Error, line);
+                self.closed(slot, actions);
+            }
+            Read::Failed(errno) => {
+                let number = slot.number();
+                let line = format_args!("ci {number} recv error {errno}");
+                self.clerk.log(Level::Error, line);
+                self.closed(slot, actions);
+            }
+        }
+    }
+
+    fn connection(&mut self, slot: Slot) -> Option<&mut Connection> {
+        self.connections.get_mut(slot.0)?.as_mut()
+    }
+
+    fn closed(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        self.forget(slot);
+        self.take(Event::Closed(slot), actions);
+    }
+
+    fn forget(&mut self, slot: Slot) {
+        let taken = self.connections.get_mut(slot.0).and_then(Option::take);
+        if let Some(connection) = taken {
+            let _ = self.epoll.delete(&connection);
+        }
+        self.listen_again();
+    }
+
+    /// Listens to the client again, or waits for room. One that is gone is listened to until its end: what it
+    /// said before it left counts, above all that it needs no watching any more.
+    fn after_sending(&mut self, slot: Slot, sent: Sent) {
+        let Some(Some(connection)) = self.connections.get_mut(slot.0) else {
+            return;
+        };
+        let wanted = if sent == Sent::NoRoom {
+            EpollFlags::EPOLLOUT
+        } else {
+            connection.set_pending(Pending::Nothing);
+            EpollFlags::EPOLLIN
+        };
+        let mut ready = EpollEvent::new(wanted, data_of(slot));
+        let _ = self.epoll.modify(connection.as_fd(), &mut ready);
+    }
+
+    /// Sends the rest of a dump, a page at a time.
+    fn dump(&mut self, slot: Slot, from: usize, details: bool) {
+        let mut line = from;
+        loop {
+            let about = About {
+                socket_gid: self.settings.socket_gid,
+                high_priority: self.settings.high_priority,
+                kill_script_sec: self.settings.kill_script_sec,
+                path: self.device.path(),
+                identity: self.device.identity(),
+                signals: self.signals.as_fd().as_raw_fd(),
+                listener: self.listener.as_raw_fd(),
+            };
+            let (lines, last) =
+                Page::write(&mut self.page, line, details, &self.watchdog, &about, now());
+            let Some(Some(connection)) = self.connections.get_mut(slot.0) else {
+                return;
+            };
+            let sent = connection.send(self.page.as_bytes());
+            if sent == Sent::Whole {
+                line = line.saturating_add(lines);
+                if !last && lines > 0 {
+                    continue;
+                }
+            } else {
+                connection.set_pending(Pending::Dump {
+                    sent: line,
+                    details,
+                });
+            }
+            return self.after_sending(slot, sent);
+        }
+    }
+
+    /// Takes an event to the watchdog and does what it says, until nothing is left to do.
+    fn take(&mut self, event: Event, actions: &mut Vec<Action>) {
+        debug_assert!(actions.is_empty());
+        self.watchdog.step(event, now(), actions);
+        self.carry_out(actions);
+    }
+
+    fn carry_out(&mut self, actions: &mut Vec<Action>) {
+        // What an action leads to comes after it.
+        let mut next = 0;
+        while let Some(action) = actions.get(next).cloned() {
+            next = next.saturating_add(1);
+            if let Some(event) = self.perform(action) {
+                self.watchdog.step(event, now(), actions);
+            }
+        }
+        actions.clear();
+    }
+
+    /// Does one thing. What the device says to it is an event.
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Open {
+                fire_timeout,
+                again,
+            } => {
+                return Some(Event::Opened(self.open(fire_timeout, again)));
+            }
+            Action::KeepAlive => {
+                let kept = self.device.keep_alive().map_err(|error| errno(&error));
+                return Some(Event::KeptAlive(kept));
+            }
+            Action::Disarm => {
+                let closed = self.device.close(Close::Disarmed);
+                self.clerk.disarmed();
+                return Some(Event::Disarmed(closed.map_err(|error| errno(&error))));
+            }
+            Action::LeaveArmed => {
+                // Nothing is written, so nothing can fail.
+                let _ = self.device.close(Close::Armed);
+            }
+            Action::Answer { slot, message } => {
+                if let Some(sent) = self.connection(slot).map(|to| to.answer(&message)) {
+                    self.after_sending(slot, sent);
+                }
+            }
+            Action::Dump { slot, details } => {
+                if let Some(connection) = self.connection(slot) {
+                    connection.set_pending(Pending::Dump { sent: 0, details });
+                    self.after_sending(slot, Sent::NoRoom);
+                }
+            }
+            Action::Drop(slot) => self.forget(slot),
+            Action::ScanScripts => {
+                if self.runner.as_ref().is_some_and(|runner| !runner.scan()) {
+                    return Some(Event::ScriptsLost);
+                }
+            }
+            Action::RunScript(index) => {
+                let name = self
+                    .watchdog
+                    .scripts()
+                    .get(index)
+                    .map(|script| &script.name);
+                if let (Some(name), Some(runner)) = (name, &self.runner) {
+                    // One that cannot be asked for is one that does not end in time.
+                    runner.run(index, name);
+                }
+            }
+            Action::KillScript(index) => {
+                if let Some(runner) = &self.runner {
+                    runner.kill(index);
+                }
+            }
+            Action::LastWords { remaining, slot } => self.last_words(remaining, slot),
+            Action::Log(entry) => self.log(&entry),
+            Action::End { armed } => {
+                self.ended = Some(if armed { Ended::Armed } else { Ended::Disarmed });
+            }
+        }
+        None
+    }
+
+    fn open(&mut self, fire_timeout: u32, again: bool) -> bool {
+        let otherwise = if again { Close::Armed } else { Close::Disarmed };
+        match arm(&mut self.device, fire_timeout, otherwise) {
+            Ok(()) => {
+                self.clerk.armed(fire_timeout);
+                true
+            }
+            Err(refusal) => {
+                self.clerk.log(Level::Error, format_args!("{refusal}"));
+                false
+            }
+        }
+    }
+
+    fn last_words(&mut self, remaining: i64, slot: Option<Slot>) {
+        let client = slot.and_then(|slot| self.watchdog.clients().get(slot));
+        match client {
+            Some(client) => {
+                let name = shown(&client.name);
+                let (pid, expire) = (client.pid, client.expire);
+                let line = format_args!(
+                    "watchdog no longer kept alive because of client '{name}', which is well until {expire} only \
+                     (now {}): this host is reset in about {remaining} seconds unless all sources are well again",
+                    now().at
+                );
+                self.clerk.last_words(pid, line);
+            }
+            None => {
+                let line = format_args!(
+                    "watchdog no longer kept alive because of a test script: this host is reset in about \
+                     {remaining} seconds unless all sources are well again"
+                );
+                self.clerk.last_words(0, line);
+            }
+        }
+    }
+
+    fn log(&mut self, entry: &Entry) {
+        let level = entry.level();
+        if level == Level::Debug && !self.settings.debug {
+            return;
+        }
+        if entry.is_of_the_device() {
+            let path = self.device.path();
+            self.clerk.log(level, format_args!("{path} {entry}"));
+        } else {
+            self.clerk.log(level, format_args!("{entry}"));
+        }
+    }
+}
+
+fn now() -> Now {
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Now {
+        at: Millis(millis(Clock::monotonic())),
+        suspended: millis(Clock::suspended()),
+    }
+}
+
+fn data_of(slot: Slot) -> u64 {
+    FIRST_CLIENT.saturating_add(u64::try_from(slot.0).unwrap_or(u64::MAX))
+}
