@@ -8,8 +8,12 @@ mod runner;
 mod server;
 mod start;
 
+use daemon::Clock;
+
 pub use marker::{MARKER, Marker, MarkerError};
 pub use start::run;
+
+use crate::watchdog::{Millis, Now};
 
 /// Where its socket, its pid file and the path of its device are.
 pub const RUN_DIR: &str = "/run/wdmd";
@@ -40,3 +44,12 @@ pub const GROUP: &str = "sanlock";
 
 /// Where test scripts are if no other place is asked for.
 pub const SCRIPTS_DIR: &str = "/etc/wdmd.d";
+
+/// What the clocks say.
+fn now() -> Now {
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Now {
+        at: Millis(millis(Clock::monotonic())),
+        suspended: millis(Clock::suspended()),
+    }
+}

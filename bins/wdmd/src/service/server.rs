@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
-use daemon::Clock;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
@@ -13,11 +12,10 @@ use nix::sys::socket::{getsockopt, sockopt};
 use super::clerk::Clerk;
 use super::connection::{Connection, Pending, Read, Sent};
 use super::dump::{About, PAGE, Page};
+use super::now;
 use super::runner::{Report, Runner};
 use crate::device::{Close, Device, RealDevice, arm, errno};
-use crate::watchdog::{
-    Action, Entry, Event, Level, MAX_CLIENTS, Millis, Now, Slot, Watchdog, shown,
-};
+use crate::watchdog::{Action, Entry, Event, Level, MAX_CLIENTS, Slot, Watchdog, shown};
 
 /// What an event of epoll is about; clients come after these.
 const LISTENER: u64 = 0;
@@ -408,7 +406,6 @@ impl Server {
                     self.after_sending(slot, Sent::NoRoom);
                 }
             }
-            Action::Drop(slot) => self.forget(slot),
             Action::ScanScripts => {
                 if self.runner.as_ref().is_some_and(|runner| !runner.scan()) {
                     return Some(Event::ScriptsLost);
@@ -487,14 +484,6 @@ impl Server {
         } else {
             self.clerk.log(level, format_args!("{entry}"));
         }
-    }
-}
-
-fn now() -> Now {
-    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Now {
-        at: Millis(millis(Clock::monotonic())),
-        suspended: millis(Clock::suspended()),
     }
 }
 

@@ -16,9 +16,9 @@ impl Slot {
     }
 }
 
-/// Most clients at a time. More than a thousand connections do not fit into a process's usual limit of
-/// descriptors anyway.
-pub const MAX_CLIENTS: usize = 1000;
+/// Most clients at a time; others wait until one leaves. The table is locked in memory from the start, so it is not
+/// larger than anybody needs: a lease daemon has one client per lockspace.
+pub const MAX_CLIENTS: usize = 800;
 
 /// A connection, or what is left of one that ended while it was watched.
 #[derive(Debug, Clone)]

@@ -96,8 +96,6 @@ pub enum Action {
         /// Also what the original has no lines for.
         details: bool,
     },
-    /// Close a connection.
-    Drop(Slot),
     /// Look for scripts.
     ScanScripts,
     /// Run a script; answered by [`Event::ScriptStarted`] or [`Event::ScriptRefused`], then by

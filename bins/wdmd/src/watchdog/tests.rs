@@ -134,7 +134,7 @@ impl World {
             Action::LastWords { remaining, .. } => self.last_words.push(remaining),
             Action::Log(entry) => self.log.push(entry.to_string()),
             Action::End { armed } => self.ended = Some(armed),
-            Action::Dump { .. } | Action::Drop(_) | Action::ScanScripts => {}
+            Action::Dump { .. } | Action::ScanScripts => {}
         }
         None
     }
