@@ -338,7 +338,11 @@ fn dumping() -> Outcome {
         "{out}"
     );
     assert!(
-        lines[0].contains(" allow_scripts 0 kill_script_sec 0 fire_timeout 60"),
+        lines[0].contains(" allow_scripts 0 kill_script_sec 0"),
+        "{out}"
+    );
+    assert!(
+        newer().is_err() || lines[0].contains(" fire_timeout 60 identity "),
         "{out}"
     );
     assert!(
