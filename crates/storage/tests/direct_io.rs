@@ -310,6 +310,7 @@ fn many_requests_at_once_do_not_mix() -> Outcome {
     let (runtime, path) = (runtime(), file("many", (TASKS * 64 * 1024) as u64));
     let storage = DirectIo::with_options(PoolOptions {
         max_threads: 8,
+        threads_per_disk: 16,
         ..PoolOptions::default()
     });
     runtime.block_on(async {
