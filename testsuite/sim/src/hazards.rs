@@ -22,10 +22,13 @@ const TOGETHER: [&[Hazard]; 2] = [
 ///
 /// * The first two take a host that falls silent in the moments between two looks of one that has just joined.
 /// * The third and those of [`TOGETHER`] take several requests of a slow host between two of a fast one.
-const SELDOM: [Hazard; 3] = [
+/// * What the fourth lets be written late is not handed to a client, as the manager looks once more
+///   ([`DaemonHazard::HandedOverAfterLoss`] is found), and others find the host dead.
+const SELDOM: [Hazard; 4] = [
     Hazard::OwnIoTimeoutFallback,
     Hazard::SilenceFromBeforeRead,
     Hazard::RenewBlindly,
+    Hazard::AcquireAfterExpiry,
 ];
 
 /// The names of all that are to be found: of one mistake, or of several with a `+` between them.
