@@ -322,6 +322,12 @@ impl Checker {
         self.violate("L3", what);
     }
 
+    /// A watchdog has reset its host although wdmd ran, and knew that all its clients were well.
+    pub fn reset_without_cause(&mut self, host: u32) {
+        let what = format!("the watchdog resets host {host}, though all that wdmd watches is well");
+        self.violate("L3", what);
+    }
+
     /// A host counts the lease of its host id from so long ago, by the renewal with this timestamp. That must
     /// be from before it was written.
     pub fn counts_from(&mut self, host: u32, timestamp: u64, age: Duration) {

@@ -54,11 +54,13 @@ pub enum FaultKind {
     HelperStuck,
     /// wdmd cannot be reached by who wants to join.
     NoWatchdog,
+    /// wdmd is stopped (`SIGSTOP`), and tests late if at all.
+    WdmdStopped,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Slow,
         Self::Late,
         Self::Hang,
@@ -81,6 +83,7 @@ impl FaultKind {
         Self::Impostor,
         Self::HelperStuck,
         Self::NoWatchdog,
+        Self::WdmdStopped,
     ];
 
     /// Its name, for statistics.
@@ -109,6 +112,7 @@ impl FaultKind {
             Self::Impostor => "fault: host id wanted by two",
             Self::HelperStuck => "fault: helper does not take signals",
             Self::NoWatchdog => "fault: wdmd unreachable",
+            Self::WdmdStopped => "fault: wdmd stopped (SIGSTOP)",
         }
     }
 

@@ -11,10 +11,15 @@ use ondisk::{Name, Timestamp};
 use sanlock::host::{HelperError, Host, KillPath, Pid, StopSignal, Watchdog, WatchdogError};
 use storage::block_queue::MaxSectors;
 use storage::{BoxFuture, Storage};
+use wdmd_proto::Request;
 
 use crate::gate::Gate;
 use crate::machine::Machine;
 use crate::trace::Event;
+use crate::watchdog::ClientId;
+
+/// How long the daemon waits for wdmd's answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One daemon's host.
 pub struct SimHost {
@@ -89,26 +94,28 @@ impl Host for SimHost {
         Box::pin(async move {
             let latency = machine.state().random.millis(0..20);
             tokio::time::sleep(latency).await;
-            let found = machine.world.scenario.fire_timeout;
-            if found != fire_timeout {
-                return Err(WatchdogError::FireTimeout {
-                    found,
-                    wanted: fire_timeout,
-                });
-            }
-            let client = {
+            let (client, answered) = {
                 let mut state = machine.state();
                 if state.no_watchdog != 0 {
                     return Err(WatchdogError::Unreachable(format!("{name}: not now")));
                 }
-                state.watchdog.connect()
+                state.watchdog.connect(name.as_bytes(), fire_timeout)
             };
-            machine.device_changed.notify_one();
-            Ok(Box::new(Connection {
+            machine.wdmd_called.notify_one();
+            let connection = Connection {
                 machine,
                 boots,
                 client,
-            }) as Box<dyn Watchdog>)
+            };
+            let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, answered).await else {
+                return Err(WatchdogError::Unreachable(format!("{name}: no answer")));
+            };
+            let wanted = fire_timeout;
+            match answer.fire_timeout {
+                found if found == wanted => Ok(Box::new(connection) as Box<dyn Watchdog>),
+                0 => Err(WatchdogError::NotOpened { wanted }),
+                found => Err(WatchdogError::FireTimeout { found, wanted }),
+            }
         })
     }
 
@@ -188,7 +195,7 @@ impl SimHost {
 struct Connection {
     machine: Arc<Machine>,
     boots: u32,
-    client: u64,
+    client: ClientId,
 }
 
 impl Connection {
@@ -196,18 +203,25 @@ impl Connection {
         let mut state = self.machine.state();
         if state.on && state.boots == self.boots {
             tell(&mut state.watchdog);
+            self.machine.wdmd_called.notify_one();
         }
     }
 }
 
 impl Watchdog for Connection {
-    fn test_live(&mut self, _renewed: Timestamp, expires: u64) -> Result<(), WatchdogError> {
-        self.wdmd(|wdmd| wdmd.set_expiry(self.client, expires));
+    fn test_live(&mut self, renewed: Timestamp, expire: u64) -> Result<(), WatchdogError> {
+        let renewal = renewed.0;
+        self.wdmd(|wdmd| wdmd.send(self.client, Request::TestLive { renewal, expire }));
         Ok(())
     }
 
     fn hold(&mut self, held: bool) -> Result<(), WatchdogError> {
-        self.wdmd(|wdmd| wdmd.hold(self.client, held));
+        let request = if held {
+            Request::RefcountSet
+        } else {
+            Request::RefcountClear
+        };
+        self.wdmd(|wdmd| wdmd.send(self.client, request));
         Ok(())
     }
 }

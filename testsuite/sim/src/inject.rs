@@ -78,6 +78,8 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
             hold(&machine.world, &gates, planned.lasts).await;
             machine.state().hinder(false);
         }
+        // What a client said before it, and wdmd reads after it, seems to be from after it.
+        FaultKind::Suspended if machine.state().wdmd_stopped != 0 => return,
         FaultKind::MachinePaused | FaultKind::Suspended => {
             let Some(lasts) = allowed_standstill(&machine, planned.lasts) else {
                 return;
@@ -137,6 +139,21 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
             machine.state().no_watchdog += 1;
             until_over(&machine.world, planned.lasts).await;
             machine.state().no_watchdog -= 1;
+        }
+        FaultKind::WdmdStopped => {
+            let gate = {
+                let mut state = machine.state();
+                if !state.on {
+                    return;
+                }
+                state.wdmd_stopped += 1;
+                Arc::clone(&state.wdmd_gate)
+            };
+            seen();
+            machine.state().hinder(true);
+            hold(&machine.world, &[gate], planned.lasts).await;
+            machine.state().hinder(false);
+            machine.state().wdmd_stopped -= 1;
         }
         _ => return,
     }
@@ -209,9 +226,12 @@ async fn stand_still(machine: &Arc<Machine>, gates: &[Arc<Gate>], lasts: Duratio
     gates.iter().for_each(|gate| gate.resume());
 }
 
-/// Whether the host was suspended since its last renewal: wdmd does not know of that time, so only the
-/// daemon can still stop its processes when it should.
+/// Whether the host was suspended since its last renewal and its wdmd does not know of that time, so that only
+/// the daemon can still stop its processes when it should.
 fn recently_suspended(machine: &Machine) -> bool {
+    if machine.world.scenario.wdmd.counts_suspension {
+        return false;
+    }
     let Some(at) = machine.state().suspended_at else {
         return false;
     };

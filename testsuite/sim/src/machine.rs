@@ -10,6 +10,7 @@ use sanlock::manager::Manager;
 use storage::sim::HostLabel;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use wdmd::watchdog::{Millis, Now};
 
 use crate::clock::HostClock;
 use crate::faults::FaultKind;
@@ -17,7 +18,7 @@ use crate::gate::Gate;
 use crate::host::SimHost;
 use crate::random::Random;
 use crate::trace::{Death, Event, Why};
-use crate::watchdog::{Looked, Watchdog};
+use crate::watchdog::{Change, Watchdog};
 use crate::world::{World, locked};
 use crate::{admin, inject};
 
@@ -107,6 +108,8 @@ pub struct State {
     pub helper_stuck: u32,
     /// wdmd takes no new clients.
     pub no_watchdog: u32,
+    /// wdmd is stopped.
+    pub wdmd_stopped: u32,
     /// Storage faults that last.
     pub faults: Vec<ActiveFault>,
     /// Since when any of them leaves requests unanswered.
@@ -149,6 +152,8 @@ pub struct Machine {
     state: Mutex<State>,
     /// The device was set up otherwise.
     pub device_changed: Notify,
+    /// Something came to wdmd's sockets.
+    pub wdmd_called: Notify,
 }
 
 impl Machine {
@@ -168,7 +173,7 @@ impl Machine {
             boots: 0,
             gate,
             wdmd_gate,
-            watchdog: Watchdog::new(scenario.fire_timeout, scenario.closing_pets),
+            watchdog: Watchdog::new(scenario.wdmd),
             daemon: None,
             daemon_killed: false,
             noted: BTreeSet::new(),
@@ -176,6 +181,7 @@ impl Machine {
             last_pid: 0,
             helper_stuck: 0,
             no_watchdog: 0,
+            wdmd_stopped: 0,
             faults: Vec::new(),
             hangs_since: None,
             wants_host_id: None,
@@ -191,6 +197,7 @@ impl Machine {
             number,
             state: Mutex::new(state),
             device_changed: Notify::new(),
+            wdmd_called: Notify::new(),
         })
     }
 
@@ -247,7 +254,7 @@ impl Machine {
             state.clock = HostClock::new(offset, drift);
             state.gate = Gate::new(self.number, state.random.fork(), scenario.jitter);
             state.wdmd_gate = Gate::new(self.number, state.random.fork(), 0);
-            state.watchdog = Watchdog::new(scenario.fire_timeout, scenario.closing_pets);
+            state.watchdog = Watchdog::new(scenario.wdmd);
             (
                 Arc::clone(&state.gate),
                 Arc::clone(&state.wdmd_gate),
@@ -274,7 +281,7 @@ impl Machine {
             state.noted.clear();
             state.processes.clear();
             state.maker = None;
-            state.watchdog = Watchdog::new(1, false);
+            state.watchdog = Watchdog::new(self.world.scenario.wdmd);
             state.suspended_at = None;
             let mut gates = vec![Arc::clone(&state.gate), Arc::clone(&state.wdmd_gate)];
             gates.extend(daemon.map(|daemon| daemon.gate));
@@ -463,29 +470,58 @@ impl Machine {
     }
 
     async fn run_wdmd(self: Arc<Self>) {
-        let phase = self.state().random.millis(0..10_000);
+        let wdmd = self.world.scenario.wdmd;
+        // Its tests have a phase of their own if the device is open before the daemon asks for that.
+        let phase = if wdmd.held || wdmd.bystander {
+            0..10_000
+        } else {
+            0..100
+        };
+        let (mut random, phase) = {
+            let mut state = self.state();
+            (state.random.fork(), state.random.millis(phase))
+        };
         tokio::time::sleep(phase).await;
-        loop {
-            let (looked, next) = {
-                let mut state = self.state();
-                let now = state.clock.monotonic().as_secs();
-                let looked = state.watchdog.look(now);
-                (looked, state.watchdog.next_look(looked))
-            };
-            match looked {
-                Looked::Closed => {
-                    self.event(Event::PettingEnds);
-                    self.world.count("watchdog no longer petted");
-                }
-                Looked::Reopened => {
-                    self.event(Event::PettingResumes);
-                    self.world.count("watchdog petted again");
-                }
-                _ => {}
-            }
-            self.device_changed.notify_one();
-            Arc::clone(&self).sleep(next).await;
+        {
+            let mut state = self.state();
+            let now = wdmd_now(&state.clock);
+            state.watchdog.start(now);
         }
+        loop {
+            let (changes, wait) = {
+                let mut state = self.state();
+                let now = wdmd_now(&state.clock);
+                (state.watchdog.run(now), state.watchdog.wakes_in(now))
+            };
+            changes
+                .into_iter()
+                .for_each(|change| self.watchdog_changed(change));
+            self.device_changed.notify_one();
+            let far = Duration::from_secs(86_400);
+            tokio::select! {
+                biased;
+                () = self.wdmd_called.notified() => {}
+                () = Arc::clone(&self).sleep(wait.unwrap_or(far)) => {}
+            }
+            if wdmd.lateness != 0 {
+                tokio::time::sleep(random.millis(0..wdmd.lateness)).await;
+            }
+        }
+    }
+
+    fn watchdog_changed(&self, change: Change) {
+        match change {
+            Change::Closed | Change::Withheld => self.event(Event::PettingEnds),
+            Change::Resumed => self.event(Event::PettingResumes),
+            Change::Opened | Change::Disarmed => {}
+        }
+        self.world.count(match change {
+            Change::Opened => "watchdog opened",
+            Change::Disarmed => "watchdog disarmed",
+            Change::Closed => "watchdog no longer petted",
+            Change::Withheld => "watchdog no longer petted, too late to close it",
+            Change::Resumed => "watchdog petted again",
+        });
     }
 
     /// Whether the watchdog resets the host although the daemon, since the last renewal, had all that it needs to
@@ -504,7 +540,7 @@ impl Machine {
         let unkillable =
             |process: &Process| process.obedience == Obedience::Stuck || process.restricted;
         let excused = hindered
-            || !self.world.scenario.closing_pets
+            || !self.world.scenario.wdmd.closing_pets
             || state.processes.values().any(unkillable);
         let Some(daemon) = state.daemon.clone().filter(|_| !excused) else {
             return false;
@@ -527,6 +563,9 @@ impl Machine {
                 () = tokio::time::sleep_until(fires_at.unwrap_or(far)) => {
                     let due = self.state().watchdog.fires_at().is_some_and(|at| at <= Instant::now());
                     if due {
+                        if self.state().watchdog.should_be_quiet() {
+                            self.world.check(|checker| checker.reset_without_cause(self.number));
+                        }
                         if self.resets_in_vain() {
                             self.world.check(|checker| checker.reset_in_vain(self.number));
                         }
@@ -535,5 +574,14 @@ impl Machine {
                 }
             }
         }
+    }
+}
+
+/// A host's clocks, as wdmd reads them.
+fn wdmd_now(clock: &HostClock) -> Now {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Now {
+        at: Millis(millis(clock.monotonic())),
+        suspended: millis(clock.suspended()),
     }
 }

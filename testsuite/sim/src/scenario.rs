@@ -11,6 +11,7 @@ use crate::faults::{Limits, Planned, plan};
 use crate::layout::Layout;
 use crate::random::Random;
 use crate::theme::Theme;
+use crate::watchdog::Traits;
 
 /// What the clients of a run do, each number so many times in a thousand.
 #[derive(Debug, Clone)]
@@ -62,8 +63,8 @@ pub struct Scenario {
     pub drifts: Vec<i64>,
     /// From the last keepalive to the reset, on all hosts.
     pub fire_timeout: u32,
-    /// Whether closing the watchdog's device pets it once more.
-    pub closing_pets: bool,
+    /// How wdmd and its device are.
+    pub wdmd: Traits,
     /// How often in a thousand a task is kept waiting for a moment.
     pub jitter: u64,
     /// What the clients do.
@@ -187,7 +188,7 @@ impl Scenario {
             io_timeouts,
             drifts,
             fire_timeout,
-            closing_pets: random.permille(700),
+            wdmd: wdmd(seed, fire_timeout, random.permille(700)),
             jitter: random.one_of(&[0, 0, 5, 50]),
             habits,
             requests,
@@ -248,6 +249,20 @@ fn unwatched(io_timeout: u32, fire_timeout: u32, dead: Duration) -> Duration {
     let renewal = IoTimeout(io_timeout).renewal_interval() + Duration::from_secs(1);
     let fire = Duration::from_secs(u64::from(fire_timeout));
     (dead.saturating_sub(renewal + fire + interval)).mul_f64(0.9)
+}
+
+fn wdmd(seed: u64, fire_timeout: u32, closing_pets: bool) -> Traits {
+    let random = &mut Random::new(seed, 5);
+    // One that opens the device when it starts does it for clients that count on a minute.
+    let held = random.permille(300) && fire_timeout == wdmd::watchdog::DEFAULT_FIRE_TIMEOUT;
+    Traits {
+        fire_timeout,
+        closing_pets,
+        counts_suspension: random.permille(600),
+        held,
+        bystander: random.permille(400) && !held,
+        lateness: random.one_of(&[0, 20, 200]),
+    }
 }
 
 fn habits(random: &mut Random, hosts: usize) -> Habits {

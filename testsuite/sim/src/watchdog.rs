@@ -1,244 +1,435 @@
-//! wdmd and the watchdog device of a simulated host.
+//! wdmd on a simulated host: the real one's state machine, with a device and clients that are simulated.
 //!
-//! Like wdmd, it looks at its clients every so many seconds and pets the device if none of them expires
-//! before the next look; if one does, it closes the device, which most drivers take for a last keepalive,
-//! and the device fires a fire timeout later unless the expiry is put off meanwhile.
+//! What a client sends waits in its socket until wdmd runs, which it does behind a gate of its own: it may be
+//! late, or stopped. Then it reads what has come and tests, in the order of the real one's loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
+use wdmd::watchdog::{self as real, Action, Config, Event, Now, Slot};
+use wdmd_proto::{Message, Name, Request};
 
-/// How often wdmd looks at its clients, in seconds, for a device that fires after so many.
+use crate::device::Device;
+
+/// How often wdmd looks at its clients, for a device that fires after so many seconds.
 #[must_use]
 pub fn test_interval(fire_timeout: u32) -> Duration {
-    Duration::from_secs(match fire_timeout {
-        60.. => 10,
-        30..60 => 5,
-        10..30 => 2,
-        _ => 1,
-    })
+    Duration::from_secs(u64::from(real::time::test_interval(fire_timeout)))
 }
 
-/// How often it looks while a client has expired.
-pub const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Default)]
-struct Client {
-    /// Second of the host's clock; 0 for none.
-    expires: u64,
-    held: bool,
-    /// Its connection is closed, but it left an expiry behind.
-    dead: bool,
+/// How wdmd and its device are on all hosts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// From the last keepalive to the reset, in seconds.
+    pub fire_timeout: u32,
+    /// Closing the device without disarming it keeps it alive once more, as most drivers have it.
+    pub closing_pets: bool,
+    /// The time for which the host was suspended comes off what clients said. It does not with the C program.
+    pub counts_suspension: bool,
+    /// The device is open from wdmd's start on, as up to 3.8.5; else since the first client asked.
+    pub held: bool,
+    /// Another client has the device open all the time, and asks for nothing more.
+    pub bystander: bool,
+    /// By how much wdmd runs late at most, in milliseconds.
+    pub lateness: u64,
 }
 
-/// The device, which needs nobody to fire.
-#[derive(Debug, Default)]
-struct Device {
-    /// It fires then, unless it is petted.
-    fires_at: Option<Instant>,
-    /// It stands still since then, with the whole machine.
-    frozen_at: Option<Instant>,
+/// How a client is known outside of wdmd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientId(u64);
+
+/// What has come to wdmd's sockets.
+#[derive(Debug)]
+enum Arrived {
+    Connection(ClientId),
+    Message(ClientId, Box<Message>),
+    /// A message that is answered.
+    Question(ClientId, Box<Message>, oneshot::Sender<Message>),
+    End(ClientId),
+}
+
+/// What became of the keepalives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The device was opened for the first time, or after it was disarmed.
+    Opened,
+    /// Nobody needs it.
+    Disarmed,
+    /// A client's time is up soon: the device was closed, and fires.
+    Closed,
+    /// A client's time is up: the device stays open, and fires.
+    Withheld,
+    /// It is kept alive again.
+    Resumed,
 }
 
 /// wdmd with its device.
 #[derive(Debug)]
 pub struct Watchdog {
-    fire_timeout: Duration,
-    interval: Duration,
-    closing_pets: bool,
-    clients: BTreeMap<u64, Client>,
-    last_client: u64,
-    open: bool,
+    traits: Traits,
+    wdmd: real::Watchdog,
     device: Device,
-}
-
-/// What a look at the clients led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Looked {
-    /// There is nothing to protect.
-    Idle,
-    /// The device was petted.
-    Petted,
-    /// The device was petted again after it had been closed.
-    Reopened,
-    /// A client expires: the device was closed.
-    Closed,
-    /// A client expires, and the device is closed already.
-    StaysClosed,
+    arrived: VecDeque<Arrived>,
+    slots: BTreeMap<ClientId, Slot>,
+    questions: BTreeMap<usize, oneshot::Sender<Message>>,
+    last_client: u64,
+    changes: Vec<Change>,
+    /// When it last ran.
+    ran: Option<Instant>,
+    /// Since when all clients' time is not up soon.
+    well_since: Option<Instant>,
 }
 
 impl Watchdog {
-    /// A device that fires after so many seconds.
+    /// One that has not started.
     #[must_use]
-    pub fn new(fire_timeout: u32, closing_pets: bool) -> Self {
+    pub fn new(traits: Traits) -> Self {
         Self {
-            fire_timeout: Duration::from_secs(u64::from(fire_timeout)),
-            interval: test_interval(fire_timeout),
-            closing_pets,
-            clients: BTreeMap::new(),
+            traits,
+            wdmd: real::Watchdog::new(Config {
+                hold: traits.held,
+                ..Config::default()
+            }),
+            device: Device::new(traits.closing_pets),
+            arrived: VecDeque::new(),
+            slots: BTreeMap::new(),
+            questions: BTreeMap::new(),
             last_client: 0,
-            open: false,
-            device: Device::default(),
+            changes: Vec::new(),
+            ran: None,
+            well_since: None,
         }
     }
 
-    fn pet(&mut self) {
-        self.device.fires_at = Some(Instant::now() + self.fire_timeout);
+    /// It starts.
+    pub fn start(&mut self, now: Now) {
+        if self.traits.bystander {
+            // It never leaves, and nobody waits for its answer.
+            let _ = self.connect(b"bystander", self.traits.fire_timeout);
+        }
+        let mut actions = Vec::new();
+        self.wdmd.start(&mut actions);
+        self.carry_out(actions, self.as_it_knows(now));
     }
 
-    /// A client connects; the first one has the device opened.
-    pub fn connect(&mut self) -> u64 {
-        if !self.open && self.device.fires_at.is_none() {
-            self.open = true;
-            self.pet();
-        }
+    /// A client connects, says who it is and wants the device to fire after so many seconds. What it is answered
+    /// has the timeout that the device has.
+    pub fn connect(
+        &mut self,
+        name: &[u8],
+        fire_timeout: u32,
+    ) -> (ClientId, oneshot::Receiver<Message>) {
         self.last_client += 1;
-        self.clients.insert(self.last_client, Client::default());
-        self.last_client
+        let client = ClientId(self.last_client);
+        self.arrived.push_back(Arrived::Connection(client));
+        let shown = name.get(..Name::LEN).unwrap_or(name);
+        let name = Name::from_bytes(shown).unwrap_or_default();
+        self.send(client, Request::Register(name));
+        let (answer, answered) = oneshot::channel();
+        let message = Box::new(Request::OpenWatchdog { fire_timeout }.message());
+        self.arrived
+            .push_back(Arrived::Question(client, message, answer));
+        (client, answered)
+    }
+
+    /// A client sends something that is not answered.
+    pub fn send(&mut self, client: ClientId, request: Request) {
+        let message = Box::new(request.message());
+        self.arrived.push_back(Arrived::Message(client, message));
     }
 
     /// A client's connection is closed.
-    pub fn disconnect(&mut self, client: u64) {
-        if let Some(one) = self.clients.get_mut(&client) {
-            one.dead = true;
-            if one.expires == 0 {
-                self.clients.remove(&client);
+    pub fn disconnect(&mut self, client: ClientId) {
+        self.arrived.push_back(Arrived::End(client));
+    }
+
+    /// wdmd runs: it reads what has come, and tests if it is time.
+    pub fn run(&mut self, now: Now) -> Vec<Change> {
+        let now = self.as_it_knows(now);
+        while let Some(arrived) = self.arrived.pop_front() {
+            if let Some(event) = self.event_of(arrived) {
+                self.step(event, now);
+            }
+        }
+        self.step(Event::Tick, now);
+        self.ran = Some(Instant::now());
+        if self.are_clients_well(now) {
+            self.well_since.get_or_insert_with(Instant::now);
+        } else {
+            self.well_since = None;
+        }
+        std::mem::take(&mut self.changes)
+    }
+
+    fn as_it_knows(&self, now: Now) -> Now {
+        let suspended = match self.traits.counts_suspension {
+            true => now.suspended,
+            false => 0,
+        };
+        Now { suspended, ..now }
+    }
+
+    fn event_of(&mut self, arrived: Arrived) -> Option<Event> {
+        match arrived {
+            Arrived::Connection(client) => {
+                let slot = self.wdmd.clients().free()?;
+                self.slots.insert(client, slot);
+                Some(Event::Connected {
+                    slot,
+                    pid: 1,
+                    descriptor: 9,
+                })
+            }
+            Arrived::Message(client, message) => Some(Event::Asked {
+                slot: *self.slots.get(&client)?,
+                message: *message,
+            }),
+            Arrived::Question(client, message, answer) => {
+                let slot = *self.slots.get(&client)?;
+                self.questions.insert(slot.0, answer);
+                Some(Event::Asked {
+                    slot,
+                    message: *message,
+                })
+            }
+            Arrived::End(client) => Some(Event::Closed(self.slots.remove(&client)?)),
+        }
+    }
+
+    fn step(&mut self, event: Event, now: Now) {
+        let before = self.wdmd.device();
+        let mut actions = Vec::new();
+        self.wdmd.step(event, now, &mut actions);
+        self.note(before);
+        self.carry_out(actions, now);
+    }
+
+    fn note(&mut self, before: real::Device) {
+        use real::Device::{Closed, Kept, Left, Withheld};
+        let change = match (before, self.wdmd.device()) {
+            (Closed, Kept) => Change::Opened,
+            (Kept | Withheld, Closed) => Change::Disarmed,
+            (Kept, Left) => Change::Closed,
+            (Kept, Withheld) => Change::Withheld,
+            (Left | Withheld, Kept) => Change::Resumed,
+            _ => return,
+        };
+        self.changes.push(change);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>, now: Now) {
+        for action in actions {
+            if let Action::Answer { slot, message } = action {
+                if let Some(answer) = self.questions.remove(&slot.0) {
+                    // Whoever has asked may have given up.
+                    let _ = answer.send(message);
+                }
+            } else if let Some(event) = self.device.perform(&action) {
+                self.step(event, now);
             }
         }
     }
 
-    /// A client puts off its expiry, to a second of the host's clock; 0 ends it.
-    pub fn set_expiry(&mut self, client: u64, expires: u64) {
-        if let Some(one) = self.clients.get_mut(&client) {
-            one.expires = expires;
-        }
+    /// How long until wdmd wants to run, if nothing comes; `None` for until then.
+    #[must_use]
+    pub fn wakes_in(&self, now: Now) -> Option<Duration> {
+        let now = self.as_it_knows(now);
+        let wakes = self.wdmd.wakes(now)?;
+        // One more than the difference: the clock shows whole milliseconds.
+        let wait = wakes.0.saturating_sub(now.at.0).saturating_add(1);
+        Some(Duration::from_millis(wait))
     }
 
     /// Whether any client, dead or alive, has an expiry.
     #[must_use]
     pub fn has_expiry(&self) -> bool {
-        self.clients.values().any(|one| one.expires != 0)
+        let mut clients = self.wdmd.clients().iter();
+        clients.any(|(_, client)| client.expire != 0)
     }
 
-    /// A client keeps wdmd from ending, or does no longer.
-    pub fn hold(&mut self, client: u64, held: bool) {
-        if let Some(one) = self.clients.get_mut(&client) {
-            one.held = held;
-        }
+    fn are_clients_well(&self, now: Now) -> bool {
+        let margin = self.wdmd.standard_interval();
+        let mut clients = self.wdmd.clients().iter();
+        clients.all(|(_, client)| {
+            let expires = client.expires(now);
+            expires.is_none_or(|expires| now.at < expires.minus_seconds(margin))
+        })
     }
 
-    /// Looks at the clients; `now` is the host's clock.
-    pub fn look(&mut self, now: u64) -> Looked {
-        let resetting = !self.open && self.device.fires_at.is_some();
-        if self.device.fires_at.is_none() {
-            return Looked::Idle;
-        }
-        if self.clients.is_empty() && !resetting {
-            self.open = false;
-            self.device.fires_at = None;
-            return Looked::Idle;
-        }
-        let margin = self.interval.as_secs();
-        let expires = self
-            .clients
-            .values()
-            .any(|one| one.expires != 0 && now + margin >= one.expires);
-        match (expires, resetting) {
-            (false, false) => {
-                self.pet();
-                Looked::Petted
-            }
-            (false, true) => {
-                self.open = true;
-                self.pet();
-                Looked::Reopened
-            }
-            (true, false) => {
-                self.open = false;
-                if self.closing_pets {
-                    self.pet();
-                }
-                Looked::Closed
-            }
-            (true, true) => Looked::StaysClosed,
-        }
-    }
-
-    /// How long until the next look.
+    /// Whether there is no reason to let the device fire: wdmd runs, and knows for long enough that all clients
+    /// are well.
     #[must_use]
-    pub fn next_look(&self, looked: Looked) -> Duration {
-        match looked {
-            Looked::Closed | Looked::StaysClosed => RECOVERY_INTERVAL,
-            _ => self.interval,
-        }
+    pub fn should_be_quiet(&self) -> bool {
+        /// As long as a test that finds all well may be away, with a wdmd that is late.
+        const LONG_ENOUGH: Duration = Duration::from_secs(3);
+        let well = self.well_since.is_some_and(|at| at.elapsed() > LONG_ENOUGH);
+        let most = test_interval(self.traits.fire_timeout) + Duration::from_secs(1);
+        well && self.ran.is_some_and(|at| at.elapsed() <= most)
     }
 
     /// When the device fires, if nothing happens until then.
     #[must_use]
     pub fn fires_at(&self) -> Option<Instant> {
-        self.device
-            .fires_at
-            .filter(|_| self.device.frozen_at.is_none())
+        self.device.fires_at()
     }
 
     /// The device stands still with the whole machine, or goes on.
     pub fn freeze(&mut self, frozen: bool) {
-        let device = &mut self.device;
-        match (frozen, device.frozen_at) {
-            (true, None) => device.frozen_at = Some(Instant::now()),
-            (false, Some(since)) => {
-                device.fires_at = device.fires_at.map(|at| at + since.elapsed());
-                device.frozen_at = None;
-            }
-            _ => {}
-        }
+        self.device.freeze(frozen);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use wdmd::watchdog::Millis;
+
     use super::*;
 
+    const TRAITS: Traits = Traits {
+        fire_timeout: 60,
+        closing_pets: true,
+        counts_suspension: true,
+        held: false,
+        bystander: false,
+        lateness: 0,
+    };
+
+    /// wdmd with one client on a host whose clock shows the seconds since its start.
+    struct World {
+        wdmd: Watchdog,
+        start: Instant,
+        suspended: u64,
+        client: ClientId,
+    }
+
+    impl World {
+        fn new(traits: Traits) -> Self {
+            let mut wdmd = Watchdog::new(traits);
+            wdmd.start(Now::default());
+            let (client, mut answered) = wdmd.connect(b"lease daemon", 60);
+            assert!(answered.try_recv().is_err(), "it has not run");
+            wdmd.run(Now::default());
+            assert_eq!(answered.try_recv().unwrap().fire_timeout, 60);
+            Self {
+                wdmd,
+                start: Instant::now(),
+                suspended: 0,
+                client,
+            }
+        }
+
+        fn now(&self) -> Now {
+            let at = self.start.elapsed().as_millis();
+            Now {
+                at: Millis(u64::try_from(at).unwrap() - self.suspended),
+                suspended: self.suspended,
+            }
+        }
+
+        /// wdmd is well, and runs whenever it wants to.
+        async fn until(&mut self, second: u64) -> Vec<Change> {
+            let end = self.start + Duration::from_secs(second);
+            let mut changes = Vec::new();
+            loop {
+                let wait = self.wdmd.wakes_in(self.now()).unwrap_or(Duration::MAX / 4);
+                if Instant::now() + wait > end {
+                    break;
+                }
+                tokio::time::advance(wait).await;
+                changes.extend(self.wdmd.run(self.now()));
+            }
+            tokio::time::advance(end - Instant::now()).await;
+            changes
+        }
+
+        fn says(&mut self, expire: u64) {
+            let request = Request::TestLive { renewal: 1, expire };
+            self.wdmd.send(self.client, request);
+        }
+
+        fn fires(&self) -> Option<u64> {
+            let fires = self.wdmd.fires_at()?;
+            Some((fires - self.start).as_secs())
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn it_fires_a_fire_timeout_after_the_last_look_before_the_expiry() {
-        let start = Instant::now();
-        let mut wdmd = Watchdog::new(60, true);
-        assert_eq!(wdmd.look(0), Looked::Idle);
-        let client = wdmd.connect();
-        wdmd.set_expiry(client, 80);
-        wdmd.hold(client, true);
-        tokio::time::advance(Duration::from_secs(69)).await;
-        assert_eq!(wdmd.look(69), Looked::Petted);
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(wdmd.look(79), Looked::Closed);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(wdmd.look(80), Looked::StaysClosed);
-        assert_eq!(wdmd.fires_at(), Some(start + Duration::from_secs(139)));
-        wdmd.disconnect(client);
-        assert_eq!(
-            wdmd.look(81),
-            Looked::StaysClosed,
-            "what it left behind is not forgotten"
-        );
-        wdmd.freeze(true);
-        assert_eq!(wdmd.fires_at(), None);
-        tokio::time::advance(Duration::from_secs(5)).await;
-        wdmd.freeze(false);
-        assert_eq!(wdmd.fires_at(), Some(start + Duration::from_secs(144)));
+    async fn it_closes_the_device_an_interval_before_the_expiry() {
+        let mut world = World::new(TRAITS);
+        world.says(85);
+        world.wdmd.run(world.now());
+        assert_eq!(world.until(74).await, []);
+        assert!(world.wdmd.should_be_quiet());
+        assert_eq!(world.until(76).await, [Change::Closed]);
+        assert_eq!(world.fires(), Some(135));
+        world.wdmd.disconnect(world.client);
+        assert_eq!(world.until(130).await, [], "what it left is not forgotten");
+        assert!(world.wdmd.has_expiry() && !world.wdmd.should_be_quiet());
+        assert_eq!(world.fires(), Some(135));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_late_renewal_saves_the_host() {
-        let mut wdmd = Watchdog::new(60, false);
-        let client = wdmd.connect();
-        wdmd.set_expiry(client, 80);
-        assert_eq!(wdmd.look(75), Looked::Closed);
-        wdmd.set_expiry(client, 160);
-        assert_eq!(wdmd.look(76), Looked::Reopened);
-        wdmd.set_expiry(client, 0);
-        wdmd.disconnect(client);
-        assert_eq!(wdmd.look(86), Looked::Idle);
-        assert_eq!(wdmd.fires_at(), None);
+        let mut world = World::new(TRAITS);
+        world.says(20);
+        assert_eq!(world.wdmd.run(world.now()), []);
+        assert_eq!(world.until(30).await, [Change::Closed]);
+        world.says(200);
+        assert_eq!(world.wdmd.run(world.now()), []);
+        assert_eq!(world.until(32).await, [Change::Resumed]);
+        world.says(0);
+        world.wdmd.disconnect(world.client);
+        assert_eq!(world.wdmd.run(world.now()), [Change::Disarmed]);
+        assert_eq!(world.fires(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_stopped_does_not_put_the_reset_off() {
+        let mut world = World::new(TRAITS);
+        world.says(80);
+        world.wdmd.run(world.now());
+        world.until(50).await;
+        let fires = world.fires();
+        tokio::time::advance(Duration::from_secs(40)).await;
+        world.says(81);
+        assert_eq!(world.wdmd.run(world.now()), [Change::Withheld]);
+        assert_eq!(world.fires(), fires);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn suspended_time_counts_or_does_not() {
+        for (counts_suspension, changes) in [(true, vec![Change::Withheld]), (false, vec![])] {
+            let mut world = World::new(Traits {
+                counts_suspension,
+                ..TRAITS
+            });
+            world.says(80);
+            world.wdmd.run(world.now());
+            world.until(50).await;
+            tokio::time::advance(Duration::from_secs(40)).await;
+            world.suspended = 40_000;
+            assert_eq!(world.wdmd.run(world.now()), changes);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_device_is_open_before_anybody_asks() {
+        for traits in [
+            Traits {
+                held: true,
+                ..TRAITS
+            },
+            Traits {
+                bystander: true,
+                ..TRAITS
+            },
+        ] {
+            let mut wdmd = Watchdog::new(traits);
+            wdmd.start(Now::default());
+            wdmd.run(Now::default());
+            assert!(wdmd.fires_at().is_some());
+        }
     }
 }

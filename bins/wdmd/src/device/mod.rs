@@ -49,7 +49,8 @@ pub trait Device {
 }
 
 /// The number of an error, for logs and events.
-pub(crate) fn errno(error: &io::Error) -> i32 {
+#[must_use]
+pub fn errno(error: &io::Error) -> i32 {
     const EIO: i32 = 5;
     error.raw_os_error().unwrap_or(EIO)
 }

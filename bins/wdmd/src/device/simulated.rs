@@ -20,6 +20,8 @@ pub struct Faults {
     pub busy: bool,
     /// It goes on counting though it was disarmed (`nowayout`).
     pub no_way_out: bool,
+    /// It is not kept alive once more when it is closed without being disarmed.
+    pub closes_silently: bool,
 }
 
 /// Numbers of errors.
@@ -151,6 +153,7 @@ impl Device for SimulatedDevice {
         }
         match how {
             Close::Disarmed if !self.faults.no_way_out => self.last_ping = None,
+            Close::Disarmed | Close::Armed if self.faults.closes_silently => {}
             // The kernel keeps a device alive that is closed without being disarmed.
             Close::Disarmed | Close::Armed => self.ping(),
         }
