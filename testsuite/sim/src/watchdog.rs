@@ -154,11 +154,12 @@ impl Watchdog {
             }
         }
         self.step(Event::Tick, now);
+        let was_stopped = !self.ran_lately();
         self.ran = Some(Instant::now());
-        if self.are_clients_well(now) {
-            self.well_since.get_or_insert_with(Instant::now);
-        } else {
+        if was_stopped || !self.are_clients_well(now) {
             self.well_since = None;
+        } else {
+            self.well_since.get_or_insert_with(Instant::now);
         }
         std::mem::take(&mut self.changes)
     }
@@ -265,8 +266,13 @@ impl Watchdog {
         /// As long as a test that finds all well may be away, with a wdmd that is late.
         const LONG_ENOUGH: Duration = Duration::from_secs(3);
         let well = self.well_since.is_some_and(|at| at.elapsed() > LONG_ENOUGH);
+        well && self.ran_lately()
+    }
+
+    /// Whether it ran when it should have, and was not stopped.
+    fn ran_lately(&self) -> bool {
         let most = test_interval(self.traits.fire_timeout) + Duration::from_secs(1);
-        well && self.ran.is_some_and(|at| at.elapsed() <= most)
+        self.ran.is_some_and(|at| at.elapsed() <= most)
     }
 
     /// When the device fires, if nothing happens until then.
