@@ -20,7 +20,8 @@ pub enum DaemonHazard {
     WatchdogBeforeRenewal,
     /// The watchdog is let go when the lockspace is lost, not when its processes are gone.
     WatchdogLetGoEarly,
-    /// wdmd is not told how long the host was suspended, which its clock does not count.
+    /// wdmd is not told how long the host was suspended, which its clock does not count. It shows with one that does
+    /// not reckon with that by itself, as the C program.
     SuspensionUntold,
     /// The host id is given back while processes still hold leases.
     GivenBackInUse,
