@@ -53,6 +53,8 @@ impl Manager {
         watchdog: &Mutex<Option<Box<dyn Watchdog>>>,
     ) {
         let reason = self.until_given_up(space, watchdog).await;
+        // From now on, as a renewal that is answered late must not put it off.
+        let grace_ends = self.grace_ends(space, reason);
         let failed = matches!(reason, Reason::Expired | Reason::Overwritten(_));
         if failed {
             error!(
@@ -92,9 +94,9 @@ impl Manager {
             release_watchdog(space, watchdog);
         }
         if planted!(self, GivenBackInUse) {
-            self.stop_processes(space, reason);
+            self.stop_processes(space, reason, grace_ends);
         } else {
-            self.until_unused(space, watchdog, reason).await;
+            self.until_unused(space, watchdog, reason, grace_ends).await;
         }
         if failed {
             warn!(space = space.id, "all processes are gone");
@@ -170,6 +172,7 @@ impl Manager {
         space: &Space,
         watchdog: &Mutex<Option<Box<dyn Watchdog>>>,
         reason: Reason,
+        grace_ends: u64,
     ) {
         loop {
             self.tell_of_suspension(space, watchdog);
@@ -178,7 +181,7 @@ impl Manager {
             // From here on no change is missed.
             changed.as_mut().enable();
             let woken = space.wake.notified();
-            if self.stop_processes(space, reason) == 0 && !self.held_back(space) {
+            if self.stop_processes(space, reason, grace_ends) == 0 && !self.held_back(space) {
                 return;
             }
             tokio::select! {
@@ -227,16 +230,22 @@ impl Manager {
         }
     }
 
+    /// The second of the monotonic clock until which processes are asked, and not yet made, to stop.
+    fn grace_ends(&self, space: &Space, reason: Reason) -> u64 {
+        let renewed = space.lease.renewal_success.load(Ordering::Acquire);
+        let mut failed_at = renewed.saturating_add(self.valid_for(space).as_secs());
+        if reason == Reason::Expired {
+            // Time for which the host was suspended counts, and not by this clock.
+            failed_at = failed_at.min(self.now());
+        }
+        failed_at.saturating_add(u64::from(self.settings.kill_grace_seconds))
+    }
+
     /// Tells each process that uses the lockspace to stop, at most once a second. Returns how many
     /// there are.
-    fn stop_processes(&self, space: &Space, reason: Reason) -> usize {
+    fn stop_processes(&self, space: &Space, reason: Reason, grace_ends: u64) -> usize {
         let now = self.now();
-        let failed_at = space
-            .lease
-            .renewal_success
-            .load(Ordering::Acquire)
-            .saturating_add(self.valid_for(space).as_secs());
-        let in_grace = now < failed_at.saturating_add(u64::from(self.settings.kill_grace_seconds));
+        let in_grace = now < grace_ends;
         let at_once = matches!(reason, Reason::Removed | Reason::Shutdown)
             || space.removal_requested()
             || self.shutdown.get() == Shutdown::Forced;
