@@ -6,6 +6,7 @@ use ondisk::{Geometry, IoTimeout, Leader, Name, RINDEX_LEASE_NAME};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io, process};
 
 const SANLOCK: &str = "/usr/sbin/sanlock";
@@ -18,7 +19,11 @@ struct Disk {
 
 impl Disk {
     fn new(geometry: Geometry) -> Self {
-        let name = format!("{}-{geometry}-{}", env!("CARGO_CRATE_NAME"), process::id());
+        // Tests of one process run side by side.
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let process = process::id();
+        let name = format!("{}-{geometry}-{process}-{number}", env!("CARGO_CRATE_NAME"));
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name.replace('/', "-"));
         fs::write(&path, vec![b'x'; 4 * geometry.align.bytes()]).unwrap();
         Self { path, geometry }
