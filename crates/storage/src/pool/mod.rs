@@ -54,13 +54,13 @@ pub struct PoolOptions {
 }
 
 impl Default for PoolOptions {
-    /// Up to 128 threads named `io`, 32 of them per disk.
+    /// Up to 128 threads named `io`, 64 of them per disk.
     fn default() -> Self {
         Self {
             name: "io".to_owned(),
             max_threads: 128,
             max_stuck: 256,
-            threads_per_disk: 32,
+            threads_per_disk: 64,
             guaranteed_per_disk: 2,
             queue_per_disk: 4096,
             stuck_after: STUCK_AFTER,
