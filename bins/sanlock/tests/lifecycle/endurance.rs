@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use sanlock_proto::Resource;
-use sanlock_proto::flags::{AcquireFlags, ReleaseFlags};
+use sanlock_proto::flags::{AcquireFlags, ReleaseFlags, RemFlags};
 use sanlock_proto::request::Release;
 
-use super::common::daemon::Setup;
+use super::common::daemon::{Daemon, Setup};
 use super::common::harness::{Case, Outcome};
 use super::common::leases::{code, lockspace, resource};
 use super::common::measured;
@@ -41,8 +41,19 @@ fn check_flat(what: &str, first: Size, last: Size) {
         last.rss_kib <= first.rss_kib + GROWTH_KIB,
         "{first}; {last}"
     );
-    assert!(last.threads <= first.threads + 4, "{first}; {last}");
-    assert!(last.descriptors <= first.descriptors + 4, "{first}; {last}");
+}
+
+/// The daemon comes back to what it had open before. How many threads and descriptors it has while it works
+/// depends on how many requests happened to be under way at a time, and idle threads stay for a while.
+fn check_it_settles(daemon: &Daemon, before: Size) {
+    until(
+        "its threads and descriptors are as before",
+        PATIENCE,
+        || {
+            let now = daemon.size();
+            now.threads <= before.threads && now.descriptors <= before.descriptors
+        },
+    );
 }
 
 fn twenty_thousand_leases() -> Outcome {
@@ -54,6 +65,7 @@ fn twenty_thousand_leases() -> Outcome {
         .map(|at| resource("ls", &format!("r{at}"), &path, at))
         .collect();
     daemon.format(&space, 1, &leases.iter().collect::<Vec<_>>());
+    let before = daemon.size();
     daemon.join(&space, 1);
     let rounds = LEASES / (2 * AT_ONCE);
     let began = Instant::now();
@@ -76,6 +88,8 @@ fn twenty_thousand_leases() -> Outcome {
         began.elapsed()
     ));
     check_flat("twenty thousand leases", first.unwrap(), daemon.size());
+    assert_eq!(code(daemon.client.rem_lockspace(&space, RemFlags::NONE)), 0);
+    check_it_settles(&daemon, before);
     Outcome::Passed
 }
 
@@ -102,9 +116,7 @@ fn ten_thousand_connections() -> Outcome {
             first = Some(daemon.size());
         }
     }
-    until("the last ones are gone", PATIENCE, || {
-        daemon.size().descriptors <= before.descriptors
-    });
     check_flat("ten thousand connections", first.unwrap(), daemon.size());
+    check_it_settles(&daemon, before);
     Outcome::Passed
 }
