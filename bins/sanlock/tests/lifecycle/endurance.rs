@@ -30,13 +30,12 @@ const LEASES: u64 = 20_000;
 const AT_ONCE: u64 = 8;
 const CONNECTIONS: u32 = 10_000;
 
-/// How much larger the daemon may be in the end than after the first quarter.
-const GROWTH_KIB: u64 = 4 << 10;
+/// How much larger the daemon may be in the end than after the first half: less than one KiB that each of ten thousand
+/// would leave, and more than what the allocator keeps for a thread that a busy computer made later.
+const GROWTH_KIB: u64 = 8 << 10;
 
 fn check_flat(what: &str, first: Size, last: Size) {
-    measured(&format!(
-        "after a quarter of {what} {first}; after all {last}"
-    ));
+    measured(&format!("after half of {what} {first}; after all {last}"));
     assert!(
         last.rss_kib <= first.rss_kib + GROWTH_KIB,
         "{first}; {last}"
@@ -70,18 +69,18 @@ fn twenty_thousand_leases() -> Outcome {
     let rounds = LEASES / (2 * AT_ONCE);
     let began = Instant::now();
     let mut first = None;
-    for round in 0..4 {
+    for _half in 0..2 {
         std::thread::scope(|scope| {
             for leases in leases.chunks(leases.len() / 2) {
                 let mut connection = daemon.register();
                 scope.spawn(move || {
-                    for _ in 0..rounds / 4 {
+                    for _ in 0..rounds / 2 {
                         again(&mut connection, leases);
                     }
                 });
             }
         });
-        first = first.or_else(|| (round == 0).then(|| daemon.size()));
+        first = first.or_else(|| Some(daemon.size()));
     }
     measured(&format!(
         "{LEASES} leases taken and given back in {:?}",
@@ -112,7 +111,7 @@ fn ten_thousand_connections() -> Outcome {
             1 => drop(daemon.client.get_lockspaces().unwrap()),
             _ => drop(daemon.client.version().unwrap()),
         }
-        if number == CONNECTIONS / 4 {
+        if number == CONNECTIONS / 2 {
             first = Some(daemon.size());
         }
     }
