@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use config::libvirt_conf::{LoadError, Loaded};
 use config::virtlockd_conf::{self, VirtlockdConf};
 use daemon::{Daemonize, Inherited, Ready};
 use nix::sys::signal::Signal as NixSignal;
@@ -90,8 +91,12 @@ fn start(
     privileged: bool,
     inherited: std::io::Result<Inherited>,
 ) -> Result<(), Failure> {
-    let conf = read_conf(options.config.as_deref(), &paths.config)
+    let loaded = read_conf(options.config.as_deref(), &paths.config)
         .map_err(|why| Failure(Failure::CONFIG, format!("Can't load config file: {why}")))?;
+    for finding in &loaded.diagnostics {
+        eprintln!("virtlockd: {}", finding.one_line());
+    }
+    let conf = loaded.conf;
     let log = log_settings(&conf, options, paths).map_err(|why| Failure(Failure::CONFIG, why))?;
     refuse_hand_over(&paths.restart_state)?;
     // A path that was given is meant from here, not from where the daemon goes to.
@@ -160,14 +165,14 @@ fn start(
 }
 
 /// A file that was asked for must be there.
-fn read_conf(given: Option<&Path>, default: &Path) -> Result<VirtlockdConf, String> {
-    let path = given.unwrap_or(default);
-    match std::fs::read(path) {
-        Ok(text) => virtlockd_conf::parse(path, &text).map_err(|error| error.to_string()),
-        Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(VirtlockdConf::default())
-        }
-        Err(error) => Err(format!("Failed to open file '{}': {error}", path.display())),
+fn read_conf(given: Option<&Path>, default: &Path) -> Result<Loaded<VirtlockdConf>, LoadError> {
+    let missing = |error: &LoadError| matches!(error, LoadError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    match virtlockd_conf::load(given.unwrap_or(default)) {
+        Err(error) if given.is_none() && missing(&error) => Ok(Loaded {
+            conf: VirtlockdConf::default(),
+            diagnostics: Vec::new(),
+        }),
+        read => read,
     }
 }
 

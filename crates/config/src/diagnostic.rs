@@ -1,7 +1,8 @@
 //! What is wrong with a line of a configuration file, told the way compilers do.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// How much a line's trouble matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +52,40 @@ const SHOWN: usize = 100;
 const SHOWN_BEFORE: usize = 30;
 
 impl Diagnostic {
+    /// A finding at these bytes of `text`, which is the content of `file`. Of a place of several lines the first is
+    /// marked.
+    pub(crate) fn at(
+        severity: Severity,
+        file: &Path,
+        text: &[u8],
+        place: Range<usize>,
+        message: String,
+        help: Option<String>,
+    ) -> Self {
+        let start = place.start.min(text.len());
+        let (before, behind) = text.split_at(start);
+        let line_start = before.iter().rposition(|byte| *byte == b'\n');
+        let line_start = line_start.map_or(0, |newline| newline + 1);
+        let line_end = behind.iter().position(|byte| *byte == b'\n');
+        let line_end = line_end.map_or(text.len(), |length| start + length);
+        let part = |part: Range<usize>| printable(text.get(part).unwrap_or_default());
+        let marked = part(start..place.end.min(line_end).max(start));
+        Self {
+            severity,
+            file: file.to_owned(),
+            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            column: part(line_start..start).chars().count() + 1,
+            width: marked.trim_end().chars().count().max(1),
+            source: printable(
+                text.get(line_start..line_end)
+                    .unwrap_or_default()
+                    .trim_ascii_end(),
+            ),
+            message,
+            help,
+        }
+    }
+
     /// `FILE:LINE:COLUMN: SEVERITY: MESSAGE; HELP`, for a log.
     #[must_use]
     pub fn one_line(&self) -> String {

@@ -1,14 +1,20 @@
 //! The configuration files of libvirt's lock managers.
 //!
 //! * [`sanlock_conf`]: `/etc/sanlock/sanlock.conf`, read by the lease daemon and its command line.
-//! * The watchdog daemon has no file of its own: all its settings are options.
-//! * [`virtlockd_conf`]: `/etc/libvirt/virtlockd.conf`, in libvirt's `key = value` grammar.
+//! * [`libvirt_conf`]: the grammar of libvirt's own files, and these in it:
+//!   [`virtlockd_conf`] of the lock daemon, [`qemu_sanlock_conf`] and [`qemu_lockd_conf`] of libvirt's two lock
+//!   drivers, [`qemu_conf`] of the QEMU driver, which chooses between them.
 //!
-//! Reading sanlock.conf never stops at a bad line. What was understood is returned, and each line that was not is
-//! a [`Diagnostic`] that names file, line and column, so that a daemon can start on a file that
-//! upstream's daemon would have started on, and say what it did not take.
+//! Each finding is a [`Diagnostic`] that names file, line and column. Reading sanlock.conf never stops at a bad line:
+//! what was understood is returned, so that a daemon can start on a file that upstream's daemon would have started on,
+//! and say what it did not take. libvirt's files are refused for what libvirt refuses them for.
 
 mod diagnostic;
+pub mod libvirt_conf;
+mod nearest;
+pub mod qemu_conf;
+pub mod qemu_lockd_conf;
+pub mod qemu_sanlock_conf;
 pub mod sanlock_conf;
 pub mod virtlockd_conf;
 

@@ -1,9 +1,10 @@
 //! What a value may be.
 
-use super::keys::{COMMANDS, Newer, nearest};
+use super::keys::{COMMANDS, Newer};
 use super::lines::{Line, Value};
 use super::report::Report;
 use super::{DebugCmd, DebugHosts, DebugIo, LogPriority, MaxSectorsKb, MlockLevel};
+use crate::nearest::nearest;
 
 /// Reads the value of one line. Every method reports what it does not take, and returns nothing then.
 pub(super) struct Reader<'r, 'l, 'f> {
