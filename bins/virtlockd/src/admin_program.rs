@@ -1,5 +1,9 @@
-//! The admin program's procedures, as far as they are there: what is asked, and the end of a client. What changes the
-//! daemon's settings is refused.
+//! The admin program's procedures: what is asked, the end of a client, and the daemon's settings.
+
+mod set;
+
+use std::cell::Cell;
+use std::time::Duration;
 
 use libvirt_rpc::admin::{self, AdminText, Param, ParamValue};
 use libvirt_rpc::server::{Call, Served};
@@ -9,6 +13,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 use tracing::error;
 
 use crate::clients::{Clients, Peer};
+use crate::logging::Log;
 use crate::start::VERSION_NUMBER;
 
 /// What is served on the admin socket.
@@ -25,10 +30,10 @@ type Refusal = Box<RemoteError>;
 pub(crate) struct Daemon<'a> {
     /// The daemon's servers by their names.
     pub(crate) servers: [(&'static str, &'a Clients); 2],
-    /// Where the log goes, and how many places that are.
-    pub(crate) outputs: (&'a str, u32),
-    /// What is logged, and how many filters say so.
-    pub(crate) filters: (&'a str, u32),
+    /// The log.
+    pub(crate) log: &'a Log,
+    /// After how long without clients the daemon ends; zero for never.
+    pub(crate) timeout: &'a Cell<Duration>,
 }
 
 impl Daemon<'_> {
@@ -71,18 +76,18 @@ impl Daemon<'_> {
             }
             admin::SERVER_GET_THREADPOOL_PARAMETERS => {
                 let args: admin::ServerArgs = call.arguments()?;
-                self.server(&args.server.name)?;
+                let (_, clients) = self.server(&args.server.name)?;
                 no_flags(args.flags, "adminServerGetThreadPoolParameters")?;
                 // Everything is done in one thread, as in the C daemon.
-                let names = [
-                    "minWorkers",
-                    "maxWorkers",
-                    "nWorkers",
-                    "freeWorkers",
-                    "prioWorkers",
-                    "jobQueueDepth",
+                let numbers = [
+                    ("minWorkers", 0),
+                    ("maxWorkers", 0),
+                    ("nWorkers", 0),
+                    ("freeWorkers", 0),
+                    ("prioWorkers", clients.priority_workers.get()),
+                    ("jobQueueDepth", 0),
                 ];
-                let params = names.map(|name| param(name, ParamValue::UInt(0)));
+                let params = numbers.map(|(name, value)| param(name, ParamValue::UInt(value)));
                 let params = List::cut(params.into());
                 answer(call, &admin::ThreadpoolParams { params })
             }
@@ -120,11 +125,11 @@ impl Daemon<'_> {
                 let args: admin::ServerArgs = call.arguments()?;
                 let (_, clients) = self.server(&args.server.name)?;
                 no_flags(args.flags, "adminServerGetClientLimits")?;
-                let count = u32::try_from(clients.all().len()).unwrap_or(u32::MAX);
+                let limits = clients.limits();
                 let params = [
-                    ("nclients_max", clients.most),
-                    ("nclients", count),
-                    ("nclients_unauth_max", clients.most),
+                    ("nclients_max", limits.most),
+                    ("nclients", clients.count()),
+                    ("nclients_unauth_max", limits.most_unknown),
                     // Who is connected is known.
                     ("nclients_unauth", 0),
                 ];
@@ -135,26 +140,18 @@ impl Daemon<'_> {
             admin::CONNECT_GET_LOGGING_OUTPUTS => {
                 let args: admin::FlagsArgs = call.arguments()?;
                 no_flags(args.flags, "adminConnectGetLoggingOutputs")?;
-                let (text, count) = self.outputs;
+                let (text, count) = self.log.outputs();
                 let outputs = Text::cut(text);
                 answer(call, &admin::LoggingOutputsRet { outputs, count })
             }
             admin::CONNECT_GET_LOGGING_FILTERS => {
                 let args: admin::FlagsArgs = call.arguments()?;
                 no_flags(args.flags, "adminConnectGetLoggingFilters")?;
-                let (text, count) = self.filters;
+                let (text, count) = self.log.filters();
                 let filters = (count > 0).then(|| Text::cut(text));
                 answer(call, &admin::LoggingFiltersRet { filters, count })
             }
-            _ => {
-                let text = "this virtlockd cannot be given other settings while it runs; \
-                            change virtlockd.conf and restart it";
-                Err(refuse(
-                    ErrorCode::OPERATION_UNSUPPORTED,
-                    ErrorDomain::ADMIN,
-                    text,
-                ))
-            }
+            _ => self.set(call),
         }
     }
 
@@ -162,10 +159,7 @@ impl Daemon<'_> {
         let args: admin::ClientArgs = call.arguments()?;
         let domain = ErrorDomain::ADMIN;
         let name = &args.client.server.name;
-        let (_, clients) = self.server(name).map_err(|_| {
-            let text = format!("no server with matching name '{name}' found");
-            refuse(ErrorCode::NO_SERVER, domain, text)
-        })?;
+        let clients = self.matching_server(name)?;
         let id = args.client.id;
         let peer = clients.get(id).ok_or_else(|| {
             let text = format!("no client with matching id '{id}' found");
@@ -187,6 +181,15 @@ impl Daemon<'_> {
         ];
         let params = List::cut(params);
         answer(call, &admin::ClientInfo { params })
+    }
+
+    /// As [`Daemon::server`], in the words of some procedures.
+    fn matching_server(&self, name: &AdminText) -> Result<&Clients, Refusal> {
+        let found = self.server(name).map(|(_, clients)| clients);
+        found.map_err(|_| {
+            let text = format!("no server with matching name '{name}' found");
+            refuse(ErrorCode::NO_SERVER, ErrorDomain::ADMIN, text)
+        })
     }
 
     fn server(&self, name: &AdminText) -> Result<(&'static str, &Clients), Refusal> {

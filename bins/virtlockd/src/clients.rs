@@ -1,4 +1,4 @@
-//! Who is connected to a server.
+//! Who is connected to a server, and who may be.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -37,23 +37,80 @@ impl Peer {
     }
 }
 
-/// The clients of one server by their numbers, which begin with 1 and are never used twice.
+/// The clients of one server by their numbers, which begin with 1 and are never used twice, and how many there may be.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    /// How many there may be.
-    pub(crate) most: u32,
+    limits: Cell<Limits>,
+    /// Connections that were accepted and have not ended.
+    open: Cell<u32>,
+    /// There may be room for one more.
+    room: Notify,
+    /// How many threads there were to be for urgent work, if this daemon had threads: only kept and shown.
+    pub(crate) priority_workers: Cell<u32>,
     last: Cell<u64>,
     connected: RefCell<BTreeMap<u64, Peer>>,
+}
+
+/// How many clients there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Altogether.
+    pub(crate) most: u32,
+    /// Of those that have not said who they are. The kernel says it of each, so there are none: only kept and shown.
+    pub(crate) most_unknown: u32,
 }
 
 impl Clients {
     /// None yet.
     pub(crate) fn new(most: u32) -> Self {
-        Self {
+        let limits = Limits {
             most,
+            most_unknown: most,
+        };
+        Self {
+            limits: Cell::new(limits),
+            open: Cell::default(),
+            room: Notify::new(),
+            priority_workers: Cell::default(),
             last: Cell::default(),
             connected: RefCell::default(),
         }
+    }
+
+    /// How many there may be.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    /// Those who are there stay, however many they are.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+        self.room.notify_one();
+    }
+
+    /// Waits until one more may be accepted, and then for what `accept` waits for.
+    pub(crate) async fn when_there_is_room<T>(&self, mut accept: impl AsyncFnMut() -> T) -> T {
+        loop {
+            let has_room = self.open.get() < self.limits.get().most;
+            tokio::select! {
+                biased;
+                () = self.room.notified() => {}
+                accepted = accept(), if has_room => return accepted,
+            }
+        }
+    }
+
+    /// Counts a connection, from when it is accepted until [`Clients::closed`].
+    pub(crate) fn opened(&self) -> u32 {
+        let open = self.open.get() + 1;
+        self.open.set(open);
+        open
+    }
+
+    /// Makes room for another.
+    pub(crate) fn closed(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.room.notify_one();
     }
 
     /// Puts one on the list and returns its number.
@@ -67,6 +124,11 @@ impl Clients {
     /// Takes one off it.
     pub(crate) fn remove(&self, id: u64) {
         self.connected.borrow_mut().remove(&id);
+    }
+
+    /// How many are on it.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.connected.borrow().len()).unwrap_or(u32::MAX)
     }
 
     /// All of them.

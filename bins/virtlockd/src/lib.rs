@@ -14,6 +14,7 @@ mod paths;
 mod pid_file;
 mod server;
 mod start;
+mod utc;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Process;
@@ -12,12 +11,13 @@ use libvirt_rpc::io::{PacketReader, write_packet};
 use libvirt_rpc::server::{Call, Incoming, Served};
 use libvirt_rpc::{Packet, admin};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::admin_program;
 use crate::clients::{Clients, Peer};
 use crate::lock_program::{self, Locks, Session};
+use crate::logging::Log;
 use crate::owner;
 
 const TARGET: &str = "rpc.netserver";
@@ -54,7 +54,9 @@ impl Service {
 pub(crate) struct Server {
     locks: RefCell<Locks>,
     clients: [Clients; 2],
-    log: LogTexts,
+    log: Log,
+    /// After how long without clients and locks the daemon ends; zero for never.
+    timeout: Cell<Duration>,
     /// Whom the daemon serves: itself, which is root or the one user.
     uid: u32,
     connections: Cell<usize>,
@@ -63,20 +65,15 @@ pub(crate) struct Server {
     stop: watch::Sender<bool>,
 }
 
-/// The log's settings as `virt-admin` shows them: the text, and how many there are.
-pub(crate) struct LogTexts {
-    pub(crate) outputs: (String, u32),
-    pub(crate) filters: (String, u32),
-}
-
 impl Server {
     /// Without connections, of which the lock and the admin service may have so many.
-    pub(crate) fn new(most: [u32; 2], log: LogTexts) -> Rc<Self> {
+    pub(crate) fn new(most: [u32; 2], log: Log, timeout: Duration) -> Rc<Self> {
         let (stop, _) = watch::channel(false);
         Rc::new(Self {
             locks: RefCell::default(),
             clients: most.map(Clients::new),
             log,
+            timeout: Cell::new(timeout),
             uid: nix::unistd::geteuid().as_raw(),
             connections: Cell::new(0),
             changed: Notify::new(),
@@ -84,31 +81,24 @@ impl Server {
         })
     }
 
-    /// Accepts connections for ever, at most so many at a time; the others wait.
+    /// Accepts connections for ever, as many at a time as there may be; the others wait.
     pub(crate) async fn accept(self: Rc<Self>, listener: UnixListener, service: Service) {
-        let most = self.clients(service).most;
-        let most = usize::try_from(most)
-            .unwrap_or(usize::MAX)
-            .min(Semaphore::MAX_PERMITS);
-        let free = Arc::new(Semaphore::new(most));
+        let clients = self.clients(service);
         let mut has_warned = false;
         loop {
-            let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
-                return;
-            };
-            match listener.accept().await {
+            match clients.when_there_is_room(|| listener.accept()).await {
                 Ok((stream, _)) => {
-                    let taken = most - free.available_permits();
-                    let is_near = taken >= most - most / 5;
+                    let (open, most) = (clients.opened(), clients.limits().most);
+                    let is_near = open >= most - most / 5;
                     if is_near && !has_warned {
                         let name = service.name();
-                        warn!(target: TARGET, "{taken} of {most} clients of {name} are connected: each guest needs one, and more than max_clients have to wait");
+                        warn!(target: TARGET, "{open} of {most} clients of {name} are connected: each guest needs one, and more than max_clients have to wait");
                     }
                     has_warned = is_near;
                     let server = Rc::clone(&self);
                     tokio::task::spawn_local(async move {
                         server.connection(stream, service).await;
-                        drop(permit);
+                        server.clients(service).closed();
                     });
                 }
                 Err(failed) => {
@@ -127,10 +117,12 @@ impl Server {
         }
     }
 
-    /// Returns after so long without connections and locks.
-    pub(crate) async fn idle_for(&self, limit: Duration) {
+    /// Returns after the time-out without connections and locks.
+    pub(crate) async fn idle(&self) {
         loop {
-            let is_idle = self.connections.get() == 0
+            let limit = self.timeout.get();
+            let is_idle = !limit.is_zero()
+                && self.connections.get() == 0
                 && self.locks.borrow().table.resources().next().is_none();
             if !is_idle {
                 self.changed.notified().await;
@@ -234,11 +226,10 @@ impl Server {
 
     fn admin(&self) -> admin_program::Daemon<'_> {
         let [lock, admin] = &self.clients;
-        let (outputs, filters) = (&self.log.outputs, &self.log.filters);
         admin_program::Daemon {
             servers: [(Service::Admin.name(), admin), (Service::Lock.name(), lock)],
-            outputs: (&outputs.0, outputs.1),
-            filters: (&filters.0, filters.1),
+            log: &self.log,
+            timeout: &self.timeout,
         }
     }
 

@@ -17,11 +17,11 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
-use crate::logging::{self, Output, Priority};
+use crate::logging::{self, Log, Output, Priority};
 use crate::options::{self, Options, Order};
 use crate::paths::Paths;
 use crate::pid_file::PidFile;
-use crate::server::{LogTexts, Server, Service};
+use crate::server::{Server, Service};
 
 const TARGET: &str = "locking.lock_daemon";
 
@@ -115,16 +115,8 @@ fn start(
     let ready = mode
         .start()
         .map_err(|why| Failure(Failure::INIT, why.to_string()))?;
-    let mut texts = LogTexts {
-        outputs: logging::shown(&log.outputs),
-        filters: logging::shown(&log.filters),
-    };
-    if texts.filters.1 > 0 {
-        // The C daemon ends each filter with a blank.
-        texts.filters.0.push(' ');
-    }
     let run = || {
-        logging::start(log).map_err(|why| Failure(Failure::CONFIG, why))?;
+        let log = logging::start(log).map_err(|why| Failure(Failure::CONFIG, why))?;
         let pid_file =
             PidFile::acquire(&pid_path).map_err(|why| Failure(Failure::PID_FILE, why))?;
         let sockets = match inherited {
@@ -132,9 +124,9 @@ fn start(
             Err(error) => Err(format!("cannot see what is open: {error}")),
         };
         let sockets = sockets.map_err(|why| Failure(Failure::NETWORK, why))?;
-        Ok((pid_file, sockets))
+        Ok((log, pid_file, sockets))
     };
-    let (pid_file, sockets) = match run() {
+    let (log, pid_file, sockets) = match run() {
         Ok(started) => started,
         Err(Failure(status, why)) => ready.fail(&format!("virtlockd: {why}"), status),
     };
@@ -148,7 +140,7 @@ fn start(
     let local = tokio::task::LocalSet::new();
     let mut ready = Some(ready);
     let ended = runtime.block_on(local.run_until(async {
-        let running = Running::start(options, &conf, paths, sockets, texts)?;
+        let running = Running::start(options, &conf, paths, sockets, log)?;
         if let Some(ready) = ready.as_mut() {
             ready.notify();
         }
@@ -207,22 +199,25 @@ fn log_settings(
     }
     let filters = variable("LIBVIRT_LOG_FILTERS").or_else(|| conf.log_filters.clone());
     let outputs = variable("LIBVIRT_LOG_OUTPUTS").or_else(|| conf.log_outputs.clone());
-    let filters = logging::filters(filters.as_deref().unwrap_or_default())?;
-    let mut outputs = logging::outputs(outputs.as_deref().unwrap_or_default())?;
+    let filters = logging::filters(filters.as_deref().unwrap_or_default());
+    let outputs = logging::outputs(outputs.as_deref().unwrap_or_default());
+    let has_journal = nix::unistd::access(logging::JOURNAL, nix::unistd::AccessFlags::W_OK);
+    let has_terminal = nix::unistd::isatty(std::io::stdin()).unwrap_or(false);
+    let default = match (options.daemon, has_journal.is_ok()) {
+        (true, true) => Output::journald(level),
+        (true, false) => Output::file(level, &paths.log_file),
+        (false, true) if !has_terminal => Output::journald(level),
+        (false, _) => Output::stderr(level),
+    };
+    let mut outputs = outputs.map_err(|error| error.to_string())?;
     if outputs.is_empty() {
-        let has_journal = nix::unistd::access(logging::JOURNAL, nix::unistd::AccessFlags::W_OK);
-        let has_terminal = nix::unistd::isatty(std::io::stdin()).unwrap_or(false);
-        outputs.push(match (options.daemon, has_journal.is_ok()) {
-            (true, true) => Output::journald(level),
-            (true, false) => Output::file(level, &paths.log_file),
-            (false, true) if !has_terminal => Output::journald(level),
-            (false, _) => Output::stderr(level),
-        });
+        outputs.push(default.clone());
     }
     Ok(logging::Settings {
         level,
-        filters,
+        filters: filters.map_err(|error| error.to_string())?,
         outputs,
+        default,
     })
 }
 
@@ -282,7 +277,6 @@ struct Running {
     server: Rc<Server>,
     ends: Vec<Signal>,
     reload: Signal,
-    timeout: Option<Duration>,
 }
 
 impl Running {
@@ -291,7 +285,7 @@ impl Running {
         conf: &VirtlockdConf,
         paths: &Paths,
         sockets: Vec<(String, OwnedFd)>,
-        log: LogTexts,
+        log: Log,
     ) -> Result<Self, Failure> {
         let network = |why: String| Failure(Failure::NETWORK, why);
         let (mut lock, mut admin) = (None, None);
@@ -305,7 +299,8 @@ impl Running {
                 }
             }
         }
-        let server = Server::new([conf.max_clients, conf.admin_max_clients], log);
+        let timeout = Duration::from_secs(u64::from(options.timeout));
+        let server = Server::new([conf.max_clients, conf.admin_max_clients], log, timeout);
         let admin_path = paths.socket.with_file_name("virtlockd-admin-sock");
         for (service, path, socket) in [
             (Service::Lock, paths.socket.as_path(), lock),
@@ -338,14 +333,11 @@ impl Running {
             .map_err(|why| Failure(Failure::SIGNAL, why.to_string()))?;
         let ends = kinds.into_iter().map(handle).collect::<Result<_, _>>()?;
         let reload = handle(SignalKind::user_defined1())?;
-        let seconds = u64::from(options.timeout);
-        let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
         info!(target: TARGET, "libvirt version: {VERSION}, ready");
         Ok(Self {
             server,
             ends,
             reload,
-            timeout,
         })
     }
 
@@ -354,12 +346,6 @@ impl Running {
             return;
         };
         let server = &self.server;
-        let idle = async {
-            match self.timeout {
-                Some(limit) => server.idle_for(limit).await,
-                None => std::future::pending().await,
-            }
-        };
         let reload = async {
             while self.reload.recv().await.is_some() {
                 error!(
@@ -373,7 +359,7 @@ impl Running {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             _ = quit.recv() => {}
-            () = idle => {}
+            () = server.idle() => {}
             () = reload => {}
         }
         if let Some(ready) = ready {

@@ -2,12 +2,12 @@
 
 use std::process::{Command, Output};
 
+use super::Lab;
 use super::client::{Client, NOBODY};
 use super::virtlockd::{Daemon, wait_until};
-use super::{Lab, Subject};
 
 /// Runs `virt-admin` where the daemon's sockets are.
-fn virt_admin(daemon: &Daemon, words: &[&str]) -> Output {
+pub fn virt_admin(daemon: &Daemon, words: &[&str]) -> Output {
     Command::new("nsenter")
         .args(["--mount", "--target", &daemon.pid().to_string()])
         .args(["virt-admin", "-c", "virtlockd:///system"])
@@ -18,7 +18,7 @@ fn virt_admin(daemon: &Daemon, words: &[&str]) -> Output {
 }
 
 /// Its lines, in any order, without the times of day.
-fn lines(daemon: &Daemon, words: &[&str]) -> Vec<String> {
+pub fn lines(daemon: &Daemon, words: &[&str]) -> Vec<String> {
     let output = virt_admin(daemon, words);
     assert!(output.status.success(), "{words:?}: {output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -41,21 +41,14 @@ fn without_time(line: &str) -> &str {
     &line[..found.unwrap_or(line.len())]
 }
 
-fn refused(daemon: &Daemon, words: &[&str]) -> String {
+pub fn refused(daemon: &Daemon, words: &[&str]) -> String {
     let output = virt_admin(daemon, words);
     assert!(!output.status.success(), "{words:?}: {output:?}");
     String::from_utf8(output.stderr).unwrap().trim().to_owned()
 }
 
 pub fn what_is_asked(lab: &Lab) {
-    if Command::new("virt-admin")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        println!("no virt-admin");
-        std::process::exit(77);
-    }
+    needs_virt_admin();
     let log = lab.path("log");
     let daemon = lab.daemon(&format!(
         "max_clients = 7\nadmin_max_clients = 4\nlog_filters = \"4:object 3:json\"\n\
@@ -139,14 +132,45 @@ pub fn what_is_asked(lab: &Lab) {
         let clients = lines(&daemon, &["srv-clients-info", "virtlockd"]);
         clients.iter().any(|line| line == "nclients            : 0")
     });
-    if lab.subject == Subject::Ours {
-        for words in [
-            &["daemon-log-filters", "1:x"][..],
-            &["srv-clients-set", "virtlockd", "--max-clients", "9"],
-            &["daemon-timeout", "--timeout", "9"],
-        ] {
-            let said = refused(&daemon, words);
-            assert!(said.contains("cannot be given other settings"), "{said}");
-        }
+}
+
+/// Does it, and says nothing.
+pub fn done(daemon: &Daemon, words: &[&str]) {
+    let wanted: [String; 0] = [];
+    assert_eq!(lines(daemon, words), wanted, "{words:?}");
+}
+
+pub fn needs_virt_admin() {
+    if Command::new("virt-admin")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        println!("no virt-admin");
+        std::process::exit(77);
     }
+}
+
+pub fn the_rest(lab: &Lab) {
+    needs_virt_admin();
+    let daemon = lab.daemon("");
+    assert_eq!(
+        refused(&daemon, &["srv-update-tls", "virtlockd"]),
+        "error: Unable to update server's tls related files.\n\
+         error: internal error: no tls service found, unable to update tls files"
+    );
+    assert_eq!(
+        refused(&daemon, &["srv-update-tls", "other"]),
+        "error: Server not found: No server named 'other'"
+    );
+    let versions = lines(&daemon, &["version"]);
+    assert!(
+        versions.contains(&"Running against daemon: 9.0.0".to_owned()),
+        "{versions:?}"
+    );
+    assert_eq!(lines(&daemon, &["uri"]), ["virtlockd:///system"]);
+    assert_eq!(
+        lines(&daemon, &["connect"]),
+        ["Reconnected to the admin server"]
+    );
 }

@@ -5,10 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use libvirt_rpc::admin;
 use libvirt_rpc::lock::{self, ResourceArgs};
 use libvirt_rpc::xdr::{self, Xdr};
 use libvirt_rpc::{
-    Header, MessageType, Packet, PacketDecoder, Procedure, RemoteError, Serial, Status, Text,
+    Header, MessageType, Packet, PacketDecoder, Procedure, Program, RemoteError, Serial, Status,
+    Text,
 };
 
 /// A process that cannot be.
@@ -17,6 +19,7 @@ pub const NOBODY: u32 = 0x7fff_fffe;
 pub struct Client {
     pub stream: UnixStream,
     decoder: PacketDecoder,
+    program: Program,
     serial: u32,
 }
 
@@ -30,7 +33,17 @@ impl Client {
         Self {
             stream,
             decoder,
+            program: lock::PROGRAM,
             serial: 0,
+        }
+    }
+
+    /// One of the admin program.
+    pub fn admin(socket: &Path) -> Self {
+        let program = admin::PROGRAM;
+        Self {
+            program,
+            ..Self::new(socket)
         }
     }
 
@@ -45,7 +58,7 @@ impl Client {
     pub fn call(&mut self, procedure: Procedure, arguments: &impl Xdr) -> String {
         self.serial += 1;
         let header = Header {
-            program: lock::PROGRAM,
+            program: self.program,
             version: lock::VERSION,
             procedure,
             kind: MessageType::CALL,
@@ -80,6 +93,15 @@ impl Client {
             "{}/{}/{} {} {} | {message} | {str1} | {str2}",
             error.code.0, error.domain.0, error.level.0, error.int1, error.int2
         )
+    }
+
+    /// Whether a call gets no answer for a while. It may get one later.
+    pub fn waits(&mut self) -> bool {
+        let limit = |client: &Self, time| client.stream.set_read_timeout(Some(time)).unwrap();
+        limit(self, Duration::from_millis(300));
+        let waits = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.restrict(0)));
+        limit(self, Duration::from_secs(60));
+        waits.is_err()
     }
 
     /// The next packet; none at the end.

@@ -21,6 +21,7 @@ mod connections;
 mod conversation;
 mod owners;
 mod program;
+mod settings;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,6 +56,12 @@ fn main() -> ExitCode {
             connections::many,
             connections::the_admin_socket,
             admin::what_is_asked,
+            settings::limits,
+            settings::workers,
+            settings::log,
+            settings::the_time_out,
+            admin::the_rest,
+            settings::bad_arguments,
             program::options,
             program::configuration,
             program::one_at_a_time,
