@@ -6,6 +6,8 @@
 
 mod admin_program;
 mod clients;
+mod holders;
+mod list;
 mod lock_program;
 mod logging;
 mod options;

@@ -3,11 +3,15 @@
 //! What is checked, in which order, and what is answered is the C daemon's: flags first, then whether the connection is
 //! restricted, then whether it has named an owner, then the lock space.
 
+use std::rc::Rc;
+
 use fcntl::{AcquireFlags, LockError, LockTable, OwnerPid};
 use libvirt_rpc::lock::{self, LockText, ResourceArgs};
 use libvirt_rpc::server::{Call, Served};
 use libvirt_rpc::{ErrorCode, ErrorDomain, Packet, RemoteError};
 use tracing::{debug, error, warn};
+
+use crate::holders::{self, Owners};
 
 /// What is served on the main socket.
 pub(crate) const SERVED: Served = Served {
@@ -23,14 +27,15 @@ type Refusal = Box<RemoteError>;
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     restricted: bool,
-    owner: Option<Owner>,
+    owner: Option<Rc<Owner>>,
 }
 
 /// For whom it takes locks.
 #[derive(Debug)]
-struct Owner {
-    name: LockText,
-    pid: OwnerPid,
+pub(crate) struct Owner {
+    pub(crate) uuid: [u8; 16],
+    pub(crate) name: LockText,
+    pub(crate) pid: OwnerPid,
 }
 
 impl Session {
@@ -44,6 +49,7 @@ impl Session {
 #[derive(Debug, Default)]
 pub(crate) struct Locks {
     pub(crate) table: LockTable,
+    owners: Owners,
     has_warned: bool,
 }
 
@@ -95,7 +101,9 @@ impl Locks {
                 let args: ResourceArgs = call.arguments()?;
                 let owner = check(session, args.flags, 0, "ReleaseResource")?.pid;
                 let (path, name) = (args.path.as_bytes(), args.name.as_bytes());
-                self.table.release(path, name, owner).map_err(refusal)
+                self.table.release(path, name, owner).map_err(refusal)?;
+                self.owners.released(owner);
+                Ok(())
             }
             // `Served` lets no other through.
             other => Err(refuse(
@@ -147,7 +155,19 @@ impl Locks {
                 args.name
             );
         }
+        self.owners.acquired(owner);
         Ok(())
+    }
+
+    /// Releases all that a process holds, and returns how many resources that were.
+    pub(crate) fn release_all(&mut self, pid: OwnerPid) -> usize {
+        self.owners.gone(pid);
+        self.table.release_all(pid)
+    }
+
+    /// Answers who holds what.
+    pub(crate) fn list(&self, call: &Call) -> Packet {
+        holders::call(&self.table, &self.owners, call)
     }
 }
 
@@ -159,8 +179,8 @@ fn register(session: &mut Session, args: lock::RegisterArgs) -> Result<(), Refus
     }
     // A pid is a signed number to the kernel.
     let pid = OwnerPid(args.owner.pid as i32);
-    let name = args.owner.name;
-    session.owner = Some(Owner { name, pid });
+    let (uuid, name) = (args.owner.uuid, args.owner.name);
+    session.owner = Some(Rc::new(Owner { uuid, name, pid }));
     Ok(())
 }
 
@@ -170,7 +190,7 @@ fn check<'a>(
     flags: u32,
     known: u32,
     function: &str,
-) -> Result<&'a Owner, Refusal> {
+) -> Result<&'a Rc<Owner>, Refusal> {
     known_flags(flags, known, function)?;
     unrestricted(session)?;
     session.owner.as_ref().ok_or_else(no_owner)

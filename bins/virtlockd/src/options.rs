@@ -9,6 +9,11 @@ use std::path::PathBuf;
 pub(crate) enum Order {
     /// Run the daemon.
     Run(Options),
+    /// Ask the daemon that runs who holds which lock.
+    List {
+        /// As JSON instead of a table.
+        as_json: bool,
+    },
     /// Say how to use it.
     Help,
     /// Say which version it is.
@@ -18,6 +23,8 @@ pub(crate) enum Order {
 /// How the daemon runs.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
+    list: bool,
+    json: bool,
     pub(crate) verbose: bool,
     pub(crate) daemon: bool,
     pub(crate) config: Option<PathBuf>,
@@ -26,7 +33,11 @@ pub(crate) struct Options {
     pub(crate) pid_file: Option<PathBuf>,
 }
 
-/// Name, letter, and whether it takes an argument.
+/// Stand for options without a letter: no letter is so.
+const LIST: u8 = 0;
+const JSON: u8 = b'=';
+
+/// Name, letter, and whether it takes an argument. The last two are ours alone.
 const OPTIONS: &[(&str, u8, bool)] = &[
     ("verbose", b'v', false),
     ("daemon", b'd', false),
@@ -35,6 +46,8 @@ const OPTIONS: &[(&str, u8, bool)] = &[
     ("pid-file", b'p', true),
     ("version", b'V', false),
     ("help", b'h', false),
+    ("list", LIST, false),
+    ("json", JSON, false),
 ];
 
 /// Reads the arguments behind the program's name. Words that are no options are passed over, as by the C program.
@@ -72,7 +85,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ord
             [b'-', short @ ..] if !short.is_empty() => {
                 let mut rest = short;
                 while let Some((letter, behind)) = rest.split_first() {
-                    let known = OPTIONS.iter().find(|(_, known, _)| known == letter);
+                    let known = OPTIONS
+                        .iter()
+                        .find(|(_, known, _)| known == letter && letter.is_ascii_alphabetic());
                     let Some((_, _, takes)) = known else {
                         return Err(format!("invalid option -- '{}'", char::from(*letter)));
                     };
@@ -90,7 +105,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ord
             _ => {}
         }
     }
-    Ok(Order::Run(options))
+    match (options.list, options.json) {
+        (true, as_json) => Ok(Order::List { as_json }),
+        (false, true) => Err("option '--json' goes with '--list'".to_owned()),
+        (false, false) => Ok(Order::Run(options)),
+    }
 }
 
 /// By its whole name, or as much of it as no other begins with.
@@ -120,6 +139,8 @@ fn apply(
     match (letter, value) {
         (b'v', _) => options.verbose = true,
         (b'd', _) => options.daemon = true,
+        (LIST, _) => options.list = true,
+        (JSON, _) => options.json = true,
         (b'f', Some(path)) => options.config = Some(path.into()),
         (b'p', Some(path)) => options.pid_file = Some(path.into()),
         (b't', Some(seconds)) => options.timeout = timeout(&seconds)?,
@@ -156,6 +177,7 @@ Options:
   -f | --config <file>   Read another configuration file.
   -V | --version         Show the version.
   -p | --pid-file <file> Write another PID file.
+  --list [--json]        Ask the daemon that runs who holds which lock.
 
 libvirt lock management daemon:
 
@@ -197,6 +219,7 @@ mod tests {
             config: Some("/c".into()),
             timeout: 120,
             pid_file: Some("p".into()),
+            ..Options::default()
         };
         assert_eq!(options("-dv -f /c -t 120 -p p"), all);
         assert_eq!(options("-vdt120 -f/c -pp word"), all);
@@ -208,6 +231,9 @@ mod tests {
         assert_eq!(parsed("-dV"), Ok(Order::Version));
         assert_eq!(parsed("--vers"), Ok(Order::Version));
         assert_eq!(parsed("-h"), Ok(Order::Help));
+        let list = |as_json| Ok(Order::List { as_json });
+        assert_eq!(parsed("--list"), list(false));
+        assert_eq!(parsed("--js --l"), list(true));
     }
 
     #[test]
@@ -222,7 +248,9 @@ mod tests {
             "-t -1",
             "-t x",
             "-t 2147484",
-            "--list",
+            "--json",
+            "--list=1",
+            "-=",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

@@ -41,6 +41,11 @@ impl Paths {
         Self::of(&below("XDG_CONFIG_HOME", ".config"), &run, &run, &cache)
     }
 
+    /// Where `virt-admin` connects.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.socket.with_file_name("virtlockd-admin-sock")
+    }
+
     fn of(config: &Path, run_dir: &Path, pid_dir: &Path, log_dir: &Path) -> Self {
         Self {
             config: config.join("virtlockd.conf"),

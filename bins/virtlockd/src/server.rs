@@ -9,13 +9,14 @@ use daemon::Process;
 use fcntl::OwnerPid;
 use libvirt_rpc::io::{PacketReader, write_packet};
 use libvirt_rpc::server::{Call, Incoming, Served};
-use libvirt_rpc::{Packet, admin};
+use libvirt_rpc::{Packet, Program, admin};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::admin_program;
 use crate::clients::{Clients, Peer};
+use crate::holders;
 use crate::lock_program::{self, Locks, Session};
 use crate::logging::Log;
 use crate::owner;
@@ -35,9 +36,11 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    fn served(self) -> Served {
+    /// What a packet for that program meets.
+    fn served(self, asked: Program) -> Served {
         match self {
             Self::Lock => lock_program::SERVED,
+            Self::Admin if asked == holders::SERVED.program => holders::SERVED,
             Self::Admin => admin_program::SERVED,
         }
     }
@@ -203,20 +206,23 @@ impl Server {
         client: &mut Client,
     ) -> io::Result<()> {
         let mut reader = PacketReader::default();
-        let served = service.served();
         while let Some(packet) = reader.next_packet(stream).await? {
+            let served = service.served(packet.header.program);
             let answer = match served.receive(packet) {
                 Incoming::Nothing => continue,
                 Incoming::Answer(answer) => answer,
                 Incoming::Call(call) => match service {
                     Service::Lock => self.lock_call(client, &call),
+                    Service::Admin if served.program == holders::SERVED.program => {
+                        self.locks.borrow().list(&call)
+                    }
                     Service::Admin => self.admin().call(&call),
                 },
             };
             write_packet(stream, &answer).await?;
-            let closing = (Service::Admin, admin::CONNECT_CLOSE);
-            if (service, answer.header.procedure) == closing
-                && served.program == answer.header.program
+            let closing = (admin::PROGRAM, admin::CONNECT_CLOSE);
+            if service == Service::Admin
+                && (answer.header.program, answer.header.procedure) == closing
             {
                 break;
             }
@@ -251,7 +257,7 @@ impl Server {
         if let Some(process) = process.filter(|_| pid.0 > 1) {
             owner::end(&process).await;
         }
-        let released = self.locks.borrow_mut().table.release_all(pid);
+        let released = self.locks.borrow_mut().release_all(pid);
         info!(target: "locking.lock_daemon", "process {pid} is gone: {released} resources released");
     }
 }

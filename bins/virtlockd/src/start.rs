@@ -17,6 +17,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
+use crate::list;
 use crate::logging::{self, Log, Output, Priority};
 use crate::options::{self, Options, Order};
 use crate::paths::Paths;
@@ -65,6 +66,19 @@ pub(crate) fn main() -> ExitCode {
         Ok(Order::Version) => {
             println!("{program} (libvirt) {VERSION}");
             return ExitCode::SUCCESS;
+        }
+        Ok(Order::List { as_json }) => {
+            return match list::run(&paths.admin_socket(), as_json) {
+                // Whoever reads no further has read enough.
+                Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(_) => ExitCode::FAILURE,
+                },
+                Err(why) => {
+                    eprintln!("{program}: {why}");
+                    ExitCode::FAILURE
+                }
+            };
         }
         Ok(Order::Help) => {
             eprint!("{}", usage());
@@ -301,7 +315,7 @@ impl Running {
         }
         let timeout = Duration::from_secs(u64::from(options.timeout));
         let server = Server::new([conf.max_clients, conf.admin_max_clients], log, timeout);
-        let admin_path = paths.socket.with_file_name("virtlockd-admin-sock");
+        let admin_path = paths.admin_socket();
         for (service, path, socket) in [
             (Service::Lock, paths.socket.as_path(), lock),
             (Service::Admin, &admin_path, admin),

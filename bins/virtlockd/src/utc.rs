@@ -32,6 +32,12 @@ impl Utc {
             "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millisecond:03}+0000"
         )
     }
+
+    /// As RFC 3339 has it, in seconds: `2026-01-31T12:00:00Z`.
+    pub(crate) fn rfc3339(self) -> String {
+        let ((year, month, day), (hour, minute, second)) = (self.date, self.time);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
 }
 
 /// Year, month and day of a day since 1970, counted in eras of 400 years that begin in March.
@@ -63,8 +69,9 @@ mod tests {
     }
 
     #[test]
-    fn in_the_log() {
+    fn both_forms() {
         let moment = Utc::of(UNIX_EPOCH + Duration::from_millis(1_700_000_000_123));
         assert_eq!(moment.in_the_log(), "2023-11-14 22:13:20.123+0000");
+        assert_eq!(moment.rfc3339(), "2023-11-14T22:13:20Z");
     }
 }

@@ -5,7 +5,7 @@ use crate::error::RemoteError;
 use crate::packet::{Header, MessageType, Packet};
 use crate::server::{Incoming, Served};
 use crate::xdr::{self, Xdr};
-use crate::{admin, lock};
+use crate::{admin, holders, lock};
 
 /// What is decoded is encoded and decoded to the same again, in no more bytes than there were.
 fn law<T: Xdr>(bytes: &[u8]) -> bool {
@@ -84,7 +84,8 @@ pub fn lock(bytes: &[u8]) -> bool {
     }
 }
 
-/// What goes either way in the admin program. The first byte says of which procedure; from 128 on, its result.
+/// What goes either way in the admin program. The first byte says of which procedure; from 128 on, its result; from 200 on, of the
+/// program that lists locks.
 pub fn admin(bytes: &[u8]) -> bool {
     let Some((procedure, bytes)) = bytes.split_first() else {
         return true;
@@ -111,6 +112,8 @@ pub fn admin(bytes: &[u8]) -> bool {
         140 => law::<admin::ClientLimits>(bytes),
         142 => law::<admin::LoggingOutputsRet>(bytes),
         143 => law::<admin::LoggingFiltersRet>(bytes),
+        200 => law::<holders::ListArgs>(bytes),
+        201 => law::<holders::ListRet>(bytes),
         _ => law::<admin::Param>(bytes),
     }
 }

@@ -8,6 +8,7 @@
 //! | [`error`] | libvirt's error record, and the texts that belong to its codes |
 //! | [`lock`] | the lock program: what is said on `virtlockd-sock` |
 //! | [`admin`] | the admin program: what `virt-admin` says on `virtlockd-admin-sock` |
+//! | [`holders`] | a program of our own, for `virtlockd --list` |
 //! | [`keepalive`] | ping and pong |
 //! | [`server`] | what a server does with a packet before it gets to a procedure |
 //! | `io`, `client` | the same on tokio's streams (feature `tokio`) |
@@ -24,6 +25,7 @@ pub mod client;
 pub mod decoder;
 pub mod error;
 pub mod fuzz;
+pub mod holders;
 #[cfg(feature = "tokio")]
 pub mod io;
 pub mod keepalive;

@@ -19,6 +19,7 @@ mod admin;
 mod client;
 mod connections;
 mod conversation;
+mod list;
 mod owners;
 mod program;
 mod settings;
@@ -62,6 +63,8 @@ fn main() -> ExitCode {
             settings::the_time_out,
             admin::the_rest,
             settings::bad_arguments,
+            list::who_holds_what,
+            list::many_locks,
             program::options,
             program::configuration,
             program::one_at_a_time,
