@@ -31,6 +31,30 @@ impl Inherited {
         Ok(Self(found))
     }
 
+    /// Whether this one was inherited and has not been taken.
+    #[must_use]
+    pub fn has(&self, fd: RawFd) -> bool {
+        self.0.contains(&fd)
+    }
+
+    /// Those that have not been taken.
+    pub fn numbers(&self) -> impl Iterator<Item = RawFd> {
+        self.0.iter().copied()
+    }
+
+    /// Whether this process holds a POSIX record lock on the file of one that has not been taken: as only the program
+    /// that ran before in this process can have taken it, such a file must stay open.
+    #[must_use]
+    pub fn holds_locks(&self) -> bool {
+        self.numbers().any(|fd| {
+            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"));
+            info.is_ok_and(|info| {
+                let mut lines = info.lines();
+                lines.any(|line| line.starts_with("lock:") && line.contains("POSIX"))
+            })
+        })
+    }
+
     /// Takes one.
     ///
     /// # Errors
@@ -82,6 +106,15 @@ impl Inherited {
                 Ok((name.to_owned(), taken))
             })
             .collect()
+    }
+}
+
+/// Keeps descriptors open for the program that is executed next, whoever owns them here; those that are not open are
+/// passed over.
+pub fn keep_open(numbers: impl IntoIterator<Item = RawFd>) {
+    for fd in numbers {
+        // SAFETY: the call takes numbers and touches no memory of ours; an owner here still closes what it owns.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
     }
 }
 

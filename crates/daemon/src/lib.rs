@@ -41,7 +41,7 @@ pub use environment::Environment;
 pub use error::Error;
 pub use host_name::{HostName, HostNameSource};
 pub use identity::Identity;
-pub use inherited::Inherited;
+pub use inherited::{Inherited, keep_open};
 pub use limits::{Need, Outcome};
 pub use notify::Notifier;
 pub use pid_file::{PidFile, make_run_dir};

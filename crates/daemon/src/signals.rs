@@ -1,6 +1,6 @@
 //! Signals of this process and this thread.
 
-use nix::sys::signal::{SigHandler, SigSet, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::Error;
 
@@ -14,6 +14,60 @@ pub const TERMINATION: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::S
 /// For signals that cannot be ignored (`SIGKILL`, `SIGSTOP`).
 pub fn ignore(signal: Signal) -> Result<(), Error> {
     set(signal, SigHandler::SigIgn, "ignore")
+}
+
+/// Signals that are ignored as long as this lives; then they do again what they did before.
+///
+/// A program that is executed meanwhile ignores them until it says otherwise.
+#[derive(Debug)]
+pub struct Ignored(Vec<(Signal, SigAction)>);
+
+impl Ignored {
+    /// Begins.
+    ///
+    /// # Errors
+    /// For signals that cannot be ignored: those before it do what they did.
+    pub fn begin(signals: &[Signal]) -> Result<Self, Error> {
+        let mut ignored = Self(Vec::new());
+        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        for signal in signals {
+            // SAFETY: ignoring runs no code of ours.
+            let before = unsafe { sigaction(*signal, &ignore) }
+                .map_err(|error| Error::os(format!("ignore {signal}"), error))?;
+            ignored.0.push((*signal, before));
+        }
+        Ok(ignored)
+    }
+}
+
+impl Drop for Ignored {
+    fn drop(&mut self) {
+        for (signal, before) in &self.0 {
+            // SAFETY: it is what was in effect before, and whoever set it still is there. It cannot fail, as it could
+            // be set before.
+            let _ = unsafe { sigaction(*signal, before) };
+        }
+    }
+}
+
+/// Waits for one of these signals, which must be blocked ([`block_in_this_thread`]).
+///
+/// # Errors
+/// What the kernel says.
+pub fn wait_for(signals: &[Signal]) -> Result<Signal, Error> {
+    let set: SigSet = signals.iter().copied().collect();
+    set.wait()
+        .map_err(|error| Error::os("wait for signals", error))
+}
+
+/// Keeps these signals from this thread until they are waited for.
+///
+/// # Errors
+/// What the kernel says.
+pub fn block_in_this_thread(signals: &[Signal]) -> Result<(), Error> {
+    let set: SigSet = signals.iter().copied().collect();
+    set.thread_block()
+        .map_err(|error| Error::os("block signals", error))
 }
 
 /// Gives a signal its default effect back.
@@ -50,4 +104,42 @@ pub fn unblock_all_in_this_thread() -> Result<(), Error> {
     SigSet::all()
         .thread_unblock()
         .map_err(|error| Error::os("unblock signals", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handler(signal: Signal) -> String {
+        // The only way to ask is to set, so /proc is read instead.
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let bit = 1_u64 << (signal as i32 - 1);
+        let has = |field: &str| {
+            let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+            let mask = line.split_whitespace().nth(1).unwrap();
+            u64::from_str_radix(mask, 16).unwrap() & bit != 0
+        };
+        match (has("SigIgn"), has("SigCgt")) {
+            (true, _) => "ignored",
+            (_, true) => "caught",
+            _ => "default",
+        }
+        .to_owned()
+    }
+
+    #[test]
+    fn ignored_for_a_while() {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let caught = Signal::SIGUSR2;
+        let action = SigHandler::Handler(nothing);
+        // SAFETY: the handler does nothing.
+        unsafe { nix::sys::signal::signal(caught, action) }.unwrap();
+        let signals = [caught, Signal::SIGWINCH];
+        let ignored = Ignored::begin(&signals).unwrap();
+        assert_eq!(signals.map(handler), ["ignored", "ignored"]);
+        drop(ignored);
+        assert_eq!(signals.map(handler), ["caught", "default"]);
+        assert!(Ignored::begin(&[caught, Signal::SIGKILL]).is_err());
+        assert_eq!(handler(caught), "caught");
+    }
 }

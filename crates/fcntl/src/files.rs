@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -23,6 +23,14 @@ impl Inode {
     /// Of an open file.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         file.metadata().map(|metadata| Self::of_metadata(&metadata))
+    }
+
+    /// A number that no file has, for an open file of which the system says nothing.
+    pub(crate) fn unknown(fd: RawFd) -> Self {
+        Self {
+            device: u64::MAX,
+            number: u64::from(fd.unsigned_abs()),
+        }
     }
 
     fn of_metadata(metadata: &std::fs::Metadata) -> Self {

@@ -20,5 +20,5 @@ mod table;
 pub use error::{LockError, StateError};
 pub use record_lock::Kind;
 pub use space::{AcquireFlags, OwnerPid, Resource};
-pub use state::{ResourceState, SpaceState};
+pub use state::{ResourceState, Restored, SpaceState};
 pub use table::LockTable;

@@ -3,10 +3,10 @@
 //! The kernel keeps the locks over `execve` as long as no descriptor of their files is closed. The form is that of the
 //! C daemon's state file, in both directions; it does not know the keys that only ours writes, and passes over them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -54,6 +54,15 @@ pub struct ResourceState {
     pub parked: Vec<RawFd>,
 }
 
+/// What was taken over.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The locks.
+    pub table: LockTable,
+    /// About locks that are not held, or may not be: [`StateError::Lost`].
+    pub lost: Vec<StateError>,
+}
+
 impl LockTable {
     /// All locks as data, the lock space without a directory first; their descriptors stay open over `execve` from now
     /// on.
@@ -76,18 +85,23 @@ impl LockTable {
         self.set_inherited(false)
     }
 
-    /// The locks that were handed over to this process, the lock space without a directory first. `adopt` makes the
-    /// owner of a descriptor from its number.
+    /// The locks that were handed over to this process. `adopt` makes the owner of a descriptor from its number.
+    ///
+    /// A lock that is not held any more stays in the table, so that its file is given to nobody else, and is reported.
     ///
     /// # Errors
-    /// [`StateError`]: then nothing may be trusted, and what was adopted is closed.
+    /// [`StateError`] for data that make no sense, or a descriptor that is not there. Then nothing has changed: all
+    /// descriptors are open, and stay open over `execve`.
     pub fn from_state(
         states: &[SpaceState],
         adopt: &mut dyn FnMut(RawFd) -> io::Result<OwnedFd>,
-    ) -> Result<Self, StateError> {
-        let mut table = Self::new();
+    ) -> Result<Restored, StateError> {
+        check(states)?;
+        let mut adopted = adopt_all(states, adopt)?;
+        let mut restored = Restored::default();
+        let table = &mut restored.table;
         for state in states {
-            let space = restore(&mut table.files, state, adopt)?;
+            let space = restore(&mut table.files, state, &mut adopted, &mut restored.lost);
             match &state.directory {
                 None => table.direct = space,
                 Some(directory) => {
@@ -95,7 +109,7 @@ impl LockTable {
                 }
             }
         }
-        Ok(table)
+        Ok(restored)
     }
 
     fn set_inherited(&self, inherited: bool) -> Result<(), StateError> {
@@ -154,34 +168,104 @@ fn seconds(time: SystemTime) -> Option<u64> {
         .map(|since| since.as_secs())
 }
 
+/// All names and all descriptors are there once, except for those that names of one file share.
+fn check(states: &[SpaceState]) -> Result<(), StateError> {
+    let mut directories = BTreeSet::new();
+    let mut descriptors = BTreeSet::new();
+    for state in states {
+        if !directories.insert(&state.directory) {
+            let directory = state.directory.clone().unwrap_or_default();
+            return Err(StateError::Twice(directory));
+        }
+        let mut names = BTreeSet::new();
+        for resource in &state.resources {
+            if !names.insert(&resource.name) || !descriptors.insert(resource.fd) {
+                return Err(StateError::Twice(resource.name.clone()));
+            }
+        }
+    }
+    let parked = states
+        .iter()
+        .flat_map(|state| &state.resources)
+        .find(|resource| resource.parked.iter().any(|fd| descriptors.contains(fd)));
+    parked.map_or(Ok(()), |resource| {
+        Err(StateError::Twice(resource.name.clone()))
+    })
+}
+
+/// Every descriptor, or none: those that were adopted before one that is missing are left open.
+fn adopt_all(
+    states: &[SpaceState],
+    adopt: &mut dyn FnMut(RawFd) -> io::Result<OwnedFd>,
+) -> Result<BTreeMap<RawFd, OwnedFd>, StateError> {
+    let mut adopted = BTreeMap::new();
+    for resource in states.iter().flat_map(|state| &state.resources) {
+        let all = std::iter::once(&resource.fd).chain(&resource.parked);
+        for fd in all {
+            if adopted.contains_key(fd) {
+                continue;
+            }
+            let taken = adopt(*fd).and_then(|taken| {
+                let flag = FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC);
+                match fcntl(&taken, flag) {
+                    Ok(_) => Ok(taken),
+                    Err(error) => {
+                        leave_open(taken);
+                        Err(error.into())
+                    }
+                }
+            });
+            match taken {
+                Ok(taken) => {
+                    adopted.insert(*fd, taken);
+                }
+                Err(source) => {
+                    adopted.into_values().for_each(leave_open);
+                    let path = PathBuf::from(&resource.path);
+                    return Err(StateError::Missing {
+                        fd: *fd,
+                        path,
+                        source,
+                    });
+                }
+            }
+        }
+    }
+    Ok(adopted)
+}
+
+/// Gives a descriptor back to the process, for whoever is executed next.
+fn leave_open(descriptor: OwnedFd) {
+    // It stays open here whatever becomes of that.
+    let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::empty()));
+    let _ = descriptor.into_raw_fd();
+}
+
 fn restore(
     files: &mut Files,
     state: &SpaceState,
-    adopt: &mut dyn FnMut(RawFd) -> io::Result<OwnedFd>,
-) -> Result<Space, StateError> {
+    adopted: &mut BTreeMap<RawFd, OwnedFd>,
+    lost: &mut Vec<StateError>,
+) -> Space {
     let mut resources = BTreeMap::new();
     for resource in &state.resources {
-        let path = PathBuf::from(&resource.path);
-        let missing = |fd| {
-            let path = path.clone();
-            move |source| StateError::Missing { fd, path, source }
+        // All of them were adopted.
+        let Some(file) = adopted.remove(&resource.fd).map(File::from) else {
+            continue;
         };
-        let file = File::from(adopt(resource.fd).map_err(missing(resource.fd))?);
-        let inode = Inode::of(&file).map_err(missing(resource.fd))?;
+        let path = PathBuf::from(&resource.path);
         let flags = AcquireFlags::from_bits(resource.flags);
-        fcntl(&file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|error| StateError::Keep {
-            path: path.clone(),
-            source: error.into(),
-        })?;
         // Changes nothing if it is still held, and tells if it is not.
-        record_lock::take(&file, flags.kind()).map_err(|refused| StateError::Lost {
-            path: path.clone(),
-            why: refused.to_string(),
-        })?;
+        if let Err(refused) = record_lock::take(&file, flags.kind()) {
+            let (path, why) = (path.clone(), refused.to_string());
+            lost.push(StateError::Lost { path, why });
+        }
+        // A file of which the system says nothing any more is like no other.
+        let inode = Inode::of(&file).unwrap_or_else(|_| Inode::unknown(resource.fd));
         files.enter(inode, flags.shared);
         for fd in &resource.parked {
             // Another name of the file may have brought it already.
-            if let Ok(parked) = adopt(*fd) {
+            if let Some(parked) = adopted.remove(fd) {
                 files.park(inode, parked);
             }
         }
@@ -198,14 +282,11 @@ fn restore(
                 .collect(),
             since: since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)),
         };
-        let name = resource.name.clone().into_bytes();
-        if resources.insert(name, restored).is_some() {
-            return Err(StateError::Twice(resource.name.clone()));
-        }
+        resources.insert(resource.name.clone().into_bytes(), restored);
     }
     let directory = state.directory.as_ref().map(PathBuf::from);
-    Ok(Space {
+    Space {
         directory,
         resources,
-    })
+    }
 }

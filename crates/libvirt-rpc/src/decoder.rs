@@ -56,7 +56,13 @@ impl PacketDecoder {
     /// Whether something has come that is not a whole packet yet.
     #[must_use]
     pub fn is_within_packet(&self) -> bool {
-        self.taken < self.bytes.len()
+        !self.received().is_empty()
+    }
+
+    /// What has come and is not taken: a packet's beginning.
+    #[must_use]
+    pub fn received(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
     }
 
     /// The next packet, if all of it has come.

@@ -1,13 +1,14 @@
 //! Within one process, where the kernel sees no conflict.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::SpaceState;
+use crate::state::{Restored, SpaceState};
 
 const ONE: OwnerPid = OwnerPid(1001);
 const TWO: OwnerPid = OwnerPid(1002);
@@ -300,7 +301,11 @@ fn locks_as_data_are_those_of_the_c_daemon() {
                 .open(path)
                 .map(Into::into)
         };
-        let restored = LockTable::from_state(&states, &mut adopt).unwrap();
+        let Restored {
+            table: restored,
+            lost,
+        } = LockTable::from_state(&states, &mut adopt).unwrap();
+        assert!(lost.is_empty());
         assert_eq!(
             (restored.held_by(TWO), restored.held_by(OwnerPid(-1))),
             (1, 1)
@@ -312,11 +317,59 @@ fn locks_as_data_are_those_of_the_c_daemon() {
         // Its end would give up the locks that the first still has.
         std::mem::forget(restored);
     }
-    let mut missing = |_| Err(io::Error::from_raw_os_error(9));
-    let failed = LockTable::from_state(&states, &mut missing).unwrap_err();
-    assert!(
-        failed.to_string().contains("was not handed over"),
-        "{failed}"
+}
+
+#[test]
+fn what_cannot_be_taken_over_stays_open() {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let scratch = Scratch::new("midway");
+    let mut table = LockTable::new();
+    for name in ["a", "b", "c"] {
+        let file = scratch.file(name);
+        table.acquire(b"", bytes(&file), ONE, PLAIN).unwrap();
+    }
+    let mut states = table.hand_over().unwrap();
+    // The first two are adopted, the last one is not there.
+    let mut adopted = Vec::new();
+    let mut adopt = |fd: i32| {
+        if adopted.len() == 2 {
+            return Err(io::Error::from_raw_os_error(9));
+        }
+        let another = File::open(format!("/proc/self/fd/{fd}"))?;
+        adopted.push(another.as_raw_fd());
+        Ok(another.into())
+    };
+    let failed = LockTable::from_state(&states, &mut adopt).unwrap_err();
+    let said = failed.to_string();
+    assert!(said.contains("was not handed over"), "{said}");
+    assert_eq!(adopted.len(), 2);
+    for fd in adopted {
+        let path = format!("/proc/self/fdinfo/{fd}");
+        let info = fs::read_to_string(path).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = i32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
+        // Nor closed by the next program.
+        assert_eq!(flags & libc::O_CLOEXEC, 0, "{info}");
+    }
+    // Nothing is touched if something is there twice.
+    let mut nobody = |_| panic!("adopted");
+    let fd = states[0].resources[0].fd;
+    states[0].resources[1].fd = fd;
+    assert!(LockTable::from_state(&states, &mut nobody).is_err());
+    states[0].resources.remove(0);
+    states[0].resources[1].parked.push(fd);
+    assert!(LockTable::from_state(&states, &mut nobody).is_err());
+    states.push(SpaceState {
+        directory: None,
+        resources: Vec::new(),
+    });
+    assert!(LockTable::from_state(&states, &mut nobody).is_err());
+    assert_eq!(
+        fcntl(
+            &table.direct.resources.values().next().unwrap().file,
+            FcntlArg::F_GETFD
+        ),
+        Ok(0)
     );
 }
 
