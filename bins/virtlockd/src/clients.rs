@@ -51,6 +51,9 @@ pub(crate) struct Clients {
     connected: RefCell<BTreeMap<u64, Peer>>,
 }
 
+/// The highest number that another program is believed, so that there is always a next one.
+const LAST: u64 = u64::MAX >> 1;
+
 /// How many clients there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -101,10 +104,13 @@ impl Clients {
     }
 
     /// Counts a connection, from when it is accepted until [`Clients::closed`].
-    pub(crate) fn opened(&self) -> u32 {
-        let open = self.open.get() + 1;
-        self.open.set(open);
-        open
+    pub(crate) fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> u32 {
+        self.open.get()
     }
 
     /// Makes room for another.
@@ -119,6 +125,28 @@ impl Clients {
         self.last.set(id);
         self.connected.borrow_mut().insert(id, peer);
         id
+    }
+
+    /// Puts one on the list that another program has numbered, or numbers it.
+    pub(crate) fn add_again(&self, id: Option<u64>, peer: Peer) -> u64 {
+        let can_be = |id: &u64| *id <= LAST && !self.connected.borrow().contains_key(id);
+        let Some(id) = id.filter(can_be) else {
+            return self.add(peer);
+        };
+        self.last.set(self.last.get().max(id));
+        self.connected.borrow_mut().insert(id, peer);
+        id
+    }
+
+    /// The number of the next one.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.last.get() + 1
+    }
+
+    /// Numbers begin here, or later.
+    pub(crate) fn set_next_id(&self, id: u64) {
+        let last = id.saturating_sub(1).min(LAST);
+        self.last.set(self.last.get().max(last));
     }
 
     /// Takes one off it.

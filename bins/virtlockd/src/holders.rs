@@ -25,22 +25,38 @@ const PAGE: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Owners(BTreeMap<OwnerPid, Known>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
-    owner: Rc<Owner>,
+    /// Not known of a lock that another program left, once its connection is gone.
+    owner: Option<Rc<Owner>>,
     /// How many locks it has.
     locks: usize,
 }
 
 impl Owners {
+    /// Those of locks that another program left; who they are is told when they are introduced.
+    pub(crate) fn of(table: &LockTable) -> Self {
+        let mut owners = Self::default();
+        for (_, _, resource) in table.resources() {
+            for pid in resource.owners() {
+                owners.0.entry(*pid).or_default().locks += 1;
+            }
+        }
+        owners
+    }
+
+    /// Who it is, if it has locks.
+    pub(crate) fn introduce(&mut self, owner: &Rc<Owner>) {
+        if let Some(known) = self.0.get_mut(&owner.pid) {
+            known.owner = Some(Rc::clone(owner));
+        }
+    }
+
     /// It has one more.
     pub(crate) fn acquired(&mut self, owner: &Rc<Owner>) {
-        let known = self.0.entry(owner.pid).or_insert_with(|| Known {
-            owner: Rc::clone(owner),
-            locks: 0,
-        });
+        let known = self.0.entry(owner.pid).or_default();
         // What it said last counts.
-        known.owner = Rc::clone(owner);
+        known.owner = Some(Rc::clone(owner));
         known.locks += 1;
     }
 
@@ -60,9 +76,10 @@ impl Owners {
     }
 
     fn guest(&self, pid: OwnerPid) -> Option<Guest> {
-        self.0.get(&pid).map(|known| Guest {
-            name: known.owner.name.clone(),
-            uuid: known.owner.uuid,
+        let owner = self.0.get(&pid)?.owner.as_ref()?;
+        Some(Guest {
+            name: owner.name.clone(),
+            uuid: *owner.uuid.as_bytes(),
         })
     }
 }

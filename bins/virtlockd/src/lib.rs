@@ -6,6 +6,7 @@
 
 mod admin_program;
 mod clients;
+mod connection;
 mod holders;
 mod list;
 mod lock_program;
@@ -14,11 +15,20 @@ mod options;
 mod owner;
 mod paths;
 mod pid_file;
+mod reexec;
 mod server;
+mod site;
 mod start;
 mod utc;
 
 use std::process::ExitCode;
+
+/// Entry point for a fuzzer: takes any bytes as the state that another program left, does not panic, and returns whether
+/// the laws hold for them.
+#[must_use]
+pub fn fuzz_state(bytes: &[u8]) -> bool {
+    reexec::state::law(bytes)
+}
 
 /// Runs the program with this process's arguments.
 #[must_use]

@@ -12,6 +12,7 @@ use libvirt_rpc::{ErrorCode, ErrorDomain, Packet, RemoteError};
 use tracing::{debug, error, warn};
 
 use crate::holders::{self, Owners};
+use crate::reexec::state::OwnerState;
 
 /// What is served on the main socket.
 pub(crate) const SERVED: Served = Served {
@@ -33,8 +34,10 @@ pub(crate) struct Session {
 /// For whom it takes locks.
 #[derive(Debug)]
 pub(crate) struct Owner {
-    pub(crate) uuid: [u8; 16],
+    pub(crate) uuid: uuid::Uuid,
     pub(crate) name: LockText,
+    /// libvirt's number of the guest, not 0.
+    id: u32,
     pub(crate) pid: OwnerPid,
 }
 
@@ -42,6 +45,33 @@ impl Session {
     /// For whose process it takes locks.
     pub(crate) fn owner(&self) -> Option<OwnerPid> {
         self.owner.as_ref().map(|owner| owner.pid)
+    }
+
+    /// As another program gets it, which can do without the bytes of a name that are no text.
+    pub(crate) fn state(&self) -> OwnerState {
+        let owner = self.owner.as_ref();
+        OwnerState {
+            restricted: self.restricted,
+            // As C takes a pid for a number without a sign.
+            pid: owner.map_or(0, |owner| owner.pid.0 as u32),
+            id: owner.map_or(0, |owner| owner.id),
+            name: owner.map_or_else(String::new, |owner| owner.name.to_string()),
+            uuid: owner.map_or_else(uuid::Uuid::nil, |owner| owner.uuid),
+        }
+    }
+
+    /// As another program left it.
+    pub(crate) fn restore(state: &OwnerState) -> Self {
+        let owner = Owner {
+            uuid: state.uuid,
+            name: LockText::cut(state.name.as_str()),
+            id: state.id,
+            pid: OwnerPid(state.pid as i32),
+        };
+        Self {
+            restricted: state.restricted,
+            owner: (state.id != 0).then(|| Rc::new(owner)),
+        }
     }
 }
 
@@ -54,6 +84,22 @@ pub(crate) struct Locks {
 }
 
 impl Locks {
+    /// Those that another program left.
+    pub(crate) fn left(table: LockTable) -> Self {
+        Self {
+            owners: Owners::of(&table),
+            table,
+            has_warned: false,
+        }
+    }
+
+    /// Who took locks on a connection that another program left.
+    pub(crate) fn introduce(&mut self, session: &Session) {
+        if let Some(owner) = &session.owner {
+            self.owners.introduce(owner);
+        }
+    }
+
     /// Does what is asked for, and returns the answer.
     pub(crate) fn call(&mut self, session: &mut Session, call: &Call) -> Packet {
         match self.procedure(session, call) {
@@ -179,8 +225,13 @@ fn register(session: &mut Session, args: lock::RegisterArgs) -> Result<(), Refus
     }
     // A pid is a signed number to the kernel.
     let pid = OwnerPid(args.owner.pid as i32);
-    let (uuid, name) = (args.owner.uuid, args.owner.name);
-    session.owner = Some(Rc::new(Owner { uuid, name, pid }));
+    let owner = args.owner;
+    session.owner = Some(Rc::new(Owner {
+        uuid: uuid::Uuid::from_bytes(owner.uuid),
+        name: owner.name,
+        id: owner.id,
+        pid,
+    }));
     Ok(())
 }
 

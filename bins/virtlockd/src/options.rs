@@ -4,6 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+/// The longest time-out in seconds: what is left when counted in milliseconds by a signed number.
+pub(crate) const TIMEOUT_MAX: u32 = (i32::MAX / 1000) as u32;
+
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -31,6 +34,29 @@ pub(crate) struct Options {
     /// Seconds, 0 for never.
     pub(crate) timeout: u32,
     pub(crate) pid_file: Option<PathBuf>,
+}
+
+impl Options {
+    /// What gives the same options when it is parsed.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
+        let flags = [(self.verbose, "-v"), (self.daemon, "-d")];
+        words.extend(
+            flags
+                .iter()
+                .filter(|(is_set, _)| *is_set)
+                .map(|(_, flag)| flag.into()),
+        );
+        if self.timeout > 0 {
+            words.extend(["-t".into(), self.timeout.to_string().into()]);
+        }
+        for (flag, path) in [("-f", &self.config), ("-p", &self.pid_file)] {
+            if let Some(path) = path {
+                words.extend([flag.into(), path.clone().into_os_string()]);
+            }
+        }
+        words
+    }
 }
 
 /// Stand for options without a letter: no letter is so.
@@ -151,8 +177,7 @@ fn apply(
 }
 
 fn timeout(text: &OsStr) -> Result<u32, String> {
-    // What is left when counted in milliseconds by a signed number.
-    const MOST: u32 = (i32::MAX / 1000) as u32;
+    const MOST: u32 = TIMEOUT_MAX;
     let seconds = text
         .to_str()
         .and_then(|text| text.trim_start().parse().ok());
@@ -199,6 +224,16 @@ libvirt lock management daemon:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn written_again() {
+        for line in ["", "-v", "-d -t 5", "-f /a -p /b -v -d -t 2147483"] {
+            let Ok(Order::Run(options)) = parsed(line) else {
+                panic!("{line}");
+            };
+            assert_eq!(parse(options.arguments()), Ok(Order::Run(options)));
+        }
+    }
 
     fn parsed(line: &str) -> Result<Order, String> {
         parse(line.split_whitespace().map(OsString::from))

@@ -2,21 +2,52 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::fd::RawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use daemon::Inherited;
 use fcntl::Kind;
 use fcntl::record_lock::{self, NotLocked};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 /// The locked pid file: by the same byte as the C daemon's, so that the two do not run side by side.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
     // Holds the lock.
-    _file: File,
+    file: File,
 }
 
 impl PidFile {
+    /// The one that the program before has locked and left open for this one; none if it has not.
+    pub(crate) fn take_over(path: &Path, inherited: &mut Inherited) -> Option<Self> {
+        let named = std::fs::metadata(path).ok()?;
+        let is_it = |fd: &RawFd| {
+            let found = std::fs::metadata(format!("/proc/self/fd/{fd}"));
+            found.is_ok_and(|found| (found.dev(), found.ino()) == (named.dev(), named.ino()))
+        };
+        let fd = inherited.numbers().find(is_it)?;
+        let file = File::from(inherited.take(fd).ok()?);
+        if record_lock::take(&file, Kind::Exclusive).is_err() {
+            // Not closed: the process may have another of the same file.
+            std::mem::forget(file);
+            return None;
+        }
+        let path = path.to_owned();
+        Some(Self { path, file })
+    }
+
+    /// Keeps it open and locked for the program that is executed next, or not.
+    pub(crate) fn set_inherited(&self, inherited: bool) {
+        let flag = match inherited {
+            true => FdFlag::empty(),
+            false => FdFlag::FD_CLOEXEC,
+        };
+        // Without it another daemon may begin to start in that moment, and is told that this one is here then.
+        let _ = fcntl(&self.file, FcntlArg::F_SETFD(flag));
+    }
+
     /// Locks it and writes this process's pid into it, without a newline, as the C daemon does.
     ///
     /// # Errors
@@ -52,7 +83,7 @@ impl PidFile {
                 .and_then(|()| file.write_all(pid.as_bytes()))
                 .map_err(|error| format!("Failed to write to pid file '{shown}': {error}"))?;
             let path = path.to_owned();
-            return Ok(Self { path, _file: file });
+            return Ok(Self { path, file });
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The sockets: who may connect, and what becomes of each connection.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use daemon::Process;
-use fcntl::OwnerPid;
-use libvirt_rpc::io::{PacketReader, write_packet};
+use fcntl::{LockTable, OwnerPid};
 use libvirt_rpc::server::{Call, Incoming, Served};
 use libvirt_rpc::{Packet, Program, admin};
 use tokio::net::{UnixListener, UnixStream};
@@ -16,10 +17,12 @@ use tracing::{error, info, warn};
 
 use crate::admin_program;
 use crate::clients::{Clients, Peer};
+use crate::connection::Connection;
 use crate::holders;
-use crate::lock_program::{self, Locks, Session};
+use crate::lock_program::{self, Locks};
 use crate::logging::Log;
 use crate::owner;
+use crate::reexec::state::EndingOwner;
 
 const TARGET: &str = "rpc.netserver";
 
@@ -27,7 +30,7 @@ const TARGET: &str = "rpc.netserver";
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which program a socket is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
     /// The lock program.
     Lock,
@@ -53,16 +56,35 @@ impl Service {
     }
 }
 
+/// What connections come in by.
+pub(crate) struct Listener {
+    pub(crate) service: Service,
+    pub(crate) socket: UnixListener,
+    /// Whether the C daemon is to remove its name at its end: not if a service manager made it.
+    pub(crate) unlink: bool,
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// What all connections share.
 pub(crate) struct Server {
-    locks: RefCell<Locks>,
+    pub(crate) locks: RefCell<Locks>,
     clients: [Clients; 2],
     log: Log,
     /// After how long without clients and locks the daemon ends; zero for never.
     timeout: Cell<Duration>,
     /// Whom the daemon serves: itself, which is root or the one user.
     uid: u32,
-    connections: Cell<usize>,
+    /// Connections, and ends of owners that take their time.
+    busy: Cell<usize>,
+    listeners: RefCell<Vec<Rc<Listener>>>,
+    connections: RefCell<BTreeMap<(Service, u64), Rc<Connection>>>,
+    /// Processes that are being ended, with their locks held until then.
+    ending: RefCell<Vec<EndingOwner>>,
     /// Somebody came or went.
     changed: Notify,
     stop: watch::Sender<bool>,
@@ -78,31 +100,45 @@ impl Server {
             log,
             timeout: Cell::new(timeout),
             uid: nix::unistd::geteuid().as_raw(),
-            connections: Cell::new(0),
+            busy: Cell::new(0),
+            listeners: RefCell::default(),
+            connections: RefCell::default(),
+            ending: RefCell::default(),
             changed: Notify::new(),
             stop,
         })
     }
 
+    /// Accepts connections from now on.
+    pub(crate) fn listen(self: &Rc<Self>, listener: Listener) {
+        let listener = Rc::new(listener);
+        self.listeners.borrow_mut().push(Rc::clone(&listener));
+        tokio::task::spawn_local(Rc::clone(self).accept(listener));
+    }
+
     /// Accepts connections for ever, as many at a time as there may be; the others wait.
-    pub(crate) async fn accept(self: Rc<Self>, listener: UnixListener, service: Service) {
+    async fn accept(self: Rc<Self>, listener: Rc<Listener>) {
+        let service = listener.service;
         let clients = self.clients(service);
         let mut has_warned = false;
         loop {
-            match clients.when_there_is_room(|| listener.accept()).await {
+            match clients
+                .when_there_is_room(|| listener.socket.accept())
+                .await
+            {
                 Ok((stream, _)) => {
-                    let (open, most) = (clients.opened(), clients.limits().most);
+                    let Some(peer) = self.identify(&stream) else {
+                        continue;
+                    };
+                    let id = clients.add(peer.clone());
+                    self.serve(Connection::new(service, id, peer, stream));
+                    let (open, most) = (clients.open(), clients.limits().most);
                     let is_near = open >= most - most / 5;
                     if is_near && !has_warned {
                         let name = service.name();
                         warn!(target: TARGET, "{open} of {most} clients of {name} are connected: each guest needs one, and more than max_clients have to wait");
                     }
                     has_warned = is_near;
-                    let server = Rc::clone(&self);
-                    tokio::task::spawn_local(async move {
-                        server.connection(stream, service).await;
-                        server.clients(service).closed();
-                    });
                 }
                 Err(failed) => {
                     error!(target: TARGET, "a client could not be accepted: {failed}");
@@ -115,7 +151,7 @@ impl Server {
     /// Ends all connections and, if they held locks, their owners, however long that takes.
     pub(crate) async fn end(&self) {
         self.stop.send_replace(true);
-        while self.connections.get() > 0 {
+        while self.busy.get() > 0 {
             self.changed.notified().await;
         }
     }
@@ -125,7 +161,7 @@ impl Server {
         loop {
             let limit = self.timeout.get();
             let is_idle = !limit.is_zero()
-                && self.connections.get() == 0
+                && self.busy.get() == 0
                 && self.locks.borrow().table.resources().next().is_none();
             if !is_idle {
                 self.changed.notified().await;
@@ -139,7 +175,37 @@ impl Server {
         }
     }
 
-    fn clients(&self, service: Service) -> &Clients {
+    /// What connections come in by.
+    pub(crate) fn listeners(&self) -> Vec<Rc<Listener>> {
+        self.listeners.borrow().clone()
+    }
+
+    /// Those of one service, by their numbers.
+    pub(crate) fn connections(&self, service: Service) -> Vec<Rc<Connection>> {
+        let connections = self.connections.borrow();
+        let of_service = connections.range((service, 0)..=(service, u64::MAX));
+        of_service
+            .map(|(_, connection)| Rc::clone(connection))
+            .collect()
+    }
+
+    /// Processes that are being ended.
+    pub(crate) fn ending(&self) -> Vec<EndingOwner> {
+        self.ending.borrow().clone()
+    }
+
+    /// After how long without clients and locks the daemon ends; zero for never.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.get()
+    }
+
+    /// Puts the locks of another program in the place of none.
+    pub(crate) fn take_locks(&self, table: LockTable) {
+        self.locks.replace(Locks::left(table));
+    }
+
+    /// The clients of a service.
+    pub(crate) fn clients(&self, service: Service) -> &Clients {
         let [lock, admin] = &self.clients;
         match service {
             Service::Lock => lock,
@@ -148,20 +214,15 @@ impl Server {
     }
 
     fn count(&self, change: isize) {
-        self.connections
-            .set(self.connections.get().saturating_add_signed(change));
+        self.busy.set(self.busy.get().saturating_add_signed(change));
         // Both who waits for the end and who waits for idleness.
         self.changed.notify_one();
     }
 
-    async fn connection(&self, stream: UnixStream, service: Service) {
-        self.count(1);
+    /// Who is at the other end, if it is somebody whom the daemon serves.
+    pub(crate) fn identify(&self, stream: &UnixStream) -> Option<Peer> {
         match stream.peer_cred() {
-            Ok(peer) if peer.uid() == self.uid => {
-                let peer = Peer::new(&peer);
-                let id = self.clients(service).add(peer.clone());
-                self.serve(stream, service, peer, id).await;
-            }
+            Ok(peer) if peer.uid() == self.uid => return Some(Peer::new(&peer)),
             Ok(peer) => {
                 let pid = peer.pid().unwrap_or(-1);
                 let uid = peer.uid();
@@ -171,55 +232,68 @@ impl Server {
                 error!(target: TARGET, "Failed to get client socket identity: {failed}");
             }
         }
-        self.count(-1);
+        None
     }
 
-    async fn serve(&self, mut stream: UnixStream, service: Service, peer: Peer, id: u64) {
-        let pid = OwnerPid(peer.pid);
-        let mut client = Client {
-            pid,
-            session: Session::default(),
-            process: None,
-        };
+    /// Answers a client, which is on the list of clients, until one of the two has enough.
+    pub(crate) fn serve(self: &Rc<Self>, connection: Connection) {
+        let connection = Rc::new(connection);
+        let key = (connection.service, connection.id);
+        // Before anything is waited for, so that it is handed over whenever that is.
+        self.connections
+            .borrow_mut()
+            .insert(key, Rc::clone(&connection));
+        self.clients(connection.service).opened();
+        self.count(1);
+        let server = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            server.until_closed(connection).await;
+            server.clients(key.0).closed();
+            server.count(-1);
+        });
+    }
+
+    async fn until_closed(&self, connection: Rc<Connection>) {
+        let pid = connection.pid();
         let mut stop = self.stop.subscribe();
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => {}
-            () = peer.close.notified() => {}
-            ended = self.talk(&mut stream, service, &mut client) => {
+            () = connection.peer.close.notified() => {}
+            ended = self.talk(&connection) => {
                 if let Err(failed) = ended {
                     info!(target: TARGET, "client {pid}: {failed}");
                 }
             }
         }
-        drop(stream);
-        self.clients(service).remove(id);
-        if client.session.owner() == Some(pid) {
-            self.owner_left(pid, client.process).await;
+        let key = (connection.service, connection.id);
+        self.connections.borrow_mut().remove(&key);
+        self.clients(connection.service).remove(connection.id);
+        let process = connection.process.take();
+        let is_owner = connection.is_owner();
+        drop(connection);
+        if is_owner {
+            self.owner_left(pid, process).await;
         }
     }
 
-    async fn talk(
-        &self,
-        stream: &mut UnixStream,
-        service: Service,
-        client: &mut Client,
-    ) -> io::Result<()> {
-        let mut reader = PacketReader::default();
-        while let Some(packet) = reader.next_packet(stream).await? {
+    async fn talk(&self, connection: &Connection) -> io::Result<()> {
+        let service = connection.service;
+        connection.flush().await?;
+        while let Some(packet) = connection.next_packet().await? {
             let served = service.served(packet.header.program);
             let answer = match served.receive(packet) {
                 Incoming::Nothing => continue,
                 Incoming::Answer(answer) => answer,
                 Incoming::Call(call) => match service {
-                    Service::Lock => self.lock_call(client, &call),
+                    Service::Lock => self.lock_call(connection, &call),
                     Service::Admin if served.program == holders::SERVED.program => {
                         self.locks.borrow().list(&call)
                     }
                     Service::Admin => self.admin().call(&call),
                 },
             };
-            write_packet(stream, &answer).await?;
+            connection.send(&answer).await?;
             let closing = (admin::PROGRAM, admin::CONNECT_CLOSE);
             if service == Service::Admin
                 && (answer.header.program, answer.header.procedure) == closing
@@ -239,13 +313,26 @@ impl Server {
         }
     }
 
-    fn lock_call(&self, client: &mut Client, call: &Call) -> Packet {
-        let answer = self.locks.borrow_mut().call(&mut client.session, call);
-        if client.process.is_none() && client.session.owner() == Some(client.pid) {
-            // Now, while it is certainly there, so that no other that gets its pid later is taken for it.
-            client.process = Process::open(client.pid.0).ok();
-        }
+    fn lock_call(&self, connection: &Connection, call: &Call) -> Packet {
+        let mut session = connection.session.borrow_mut();
+        let answer = self.locks.borrow_mut().call(&mut session, call);
+        drop(session);
+        connection.watch_owner();
         answer
+    }
+
+    /// Goes on with the end of a process that lost its connection to another program.
+    pub(crate) fn end_owner(self: &Rc<Self>, owner: EndingOwner) {
+        let process = match owner.start {
+            Some(start) => Process::open_started_at(owner.pid, start),
+            None => Process::open(owner.pid),
+        };
+        self.count(1);
+        let server = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            server.owner_left(OwnerPid(owner.pid), process.ok()).await;
+            server.count(-1);
+        });
     }
 
     /// The process that locks belong to has closed its connection: it has ended, or must.
@@ -253,19 +340,20 @@ impl Server {
         if self.locks.borrow().table.held_by(pid) == 0 {
             return;
         }
+        let owner = EndingOwner {
+            pid: pid.0,
+            start: process.as_ref().and_then(Process::start_time),
+        };
+        self.ending.borrow_mut().push(owner);
         // Never init, and nobody at all where there is no pid.
         if let Some(process) = process.filter(|_| pid.0 > 1) {
             owner::end(&process).await;
         }
         let released = self.locks.borrow_mut().release_all(pid);
+        let mut ending = self.ending.borrow_mut();
+        if let Some(at) = ending.iter().position(|known| *known == owner) {
+            ending.swap_remove(at);
+        }
         info!(target: "locking.lock_daemon", "process {pid} is gone: {released} resources released");
     }
-}
-
-/// The other end of a connection.
-struct Client {
-    pid: OwnerPid,
-    session: Session,
-    /// Its process, once it has registered as the owner itself.
-    process: Option<Process>,
 }

@@ -1,30 +1,34 @@
 //! Starting the daemon, and ending it.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::Duration;
 
 use config::libvirt_conf::{LoadError, Loaded};
 use config::virtlockd_conf::{self, VirtlockdConf};
 use daemon::{Daemonize, Inherited, Ready};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal as NixSignal;
 use nix::sys::stat::{Mode, umask};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::list;
-use crate::logging::{self, Log, Output, Priority};
+use crate::logging::{self, Output, Priority};
 use crate::options::{self, Options, Order};
 use crate::paths::Paths;
 use crate::pid_file::PidFile;
-use crate::server::{Server, Service};
+use crate::reexec::arrive::{self, Left};
+use crate::reexec::invocation::Invocation;
+use crate::server::{Listener, Server, Service};
+use crate::site::Site;
 
-const TARGET: &str = "locking.lock_daemon";
+pub(crate) const TARGET: &str = "locking.lock_daemon";
 
 /// Which version of libvirt's lock daemon this stands in for.
 const VERSION: &str = "9.0.0";
@@ -32,14 +36,11 @@ const VERSION: &str = "9.0.0";
 /// The same as libvirt's clients ask for it: major * 1,000,000 + minor * 1000 + release.
 pub(crate) const VERSION_NUMBER: u64 = 9_000_000;
 
-/// Largest state file of a hand-over, as for the C daemon.
-const STATE_MAX: u64 = 10 << 20;
-
 /// Why the daemon does not run: the exit status of the C daemon, and a sentence.
-struct Failure(u8, String);
+pub(crate) struct Failure(pub(crate) u8, pub(crate) String);
 
 impl Failure {
-    const PID_FILE: u8 = 1;
+    pub(crate) const PID_FILE: u8 = 1;
     const CONFIG: u8 = 1;
     const RUN_DIR: u8 = 2;
     const INIT: u8 = 3;
@@ -52,19 +53,19 @@ pub(crate) fn main() -> ExitCode {
     let inherited = Inherited::at_start();
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_else(|| "virtlockd".into());
-    let program = program.to_string_lossy();
+    let name = program.to_string_lossy();
     let privileged = nix::unistd::geteuid().is_root();
     let paths = Paths::read(privileged);
     let usage = || {
         let shown = |path: &Path| path.display().to_string();
         let [config, socket, pid_file] =
             [&paths.config, &paths.socket, &paths.pid_file].map(|path| shown(path));
-        options::usage(&program, &config, &socket, &pid_file)
+        options::usage(&name, &config, &socket, &pid_file)
     };
     let options = match options::parse(arguments) {
         Ok(Order::Run(options)) => options,
         Ok(Order::Version) => {
-            println!("{program} (libvirt) {VERSION}");
+            println!("{name} (libvirt) {VERSION}");
             return ExitCode::SUCCESS;
         }
         Ok(Order::List { as_json }) => {
@@ -75,7 +76,7 @@ pub(crate) fn main() -> ExitCode {
                     Err(_) => ExitCode::FAILURE,
                 },
                 Err(why) => {
-                    eprintln!("{program}: {why}");
+                    eprintln!("{name}: {why}");
                     ExitCode::FAILURE
                 }
             };
@@ -85,15 +86,15 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(why) => {
-            eprintln!("{program}: {why}");
+            eprintln!("{name}: {why}");
             eprint!("{}", usage());
             return ExitCode::FAILURE;
         }
     };
-    match start(&options, &paths, privileged, inherited) {
+    match start(&options, &paths, privileged, inherited, &program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(status, why)) => {
-            eprintln!("{program}: {why}");
+            eprintln!("{name}: {why}");
             ExitCode::from(status)
         }
     }
@@ -104,7 +105,20 @@ fn start(
     paths: &Paths,
     privileged: bool,
     inherited: std::io::Result<Inherited>,
+    program: &OsStr,
 ) -> Result<(), Failure> {
+    raise_descriptor_limit();
+    let invocation = Invocation::new(program, options);
+    let site = Site {
+        options,
+        paths,
+        invocation,
+    };
+    let warning = match arrive::look(&paths.restart_state, &inherited) {
+        Left::Nothing(warning) => warning,
+        Left::State(state) => return site.take_over(Ok(*state), inherited),
+        Left::Locks(why) => return site.take_over(Err(why), inherited),
+    };
     let loaded = read_conf(options.config.as_deref(), &paths.config)
         .map_err(|why| Failure(Failure::CONFIG, format!("Can't load config file: {why}")))?;
     for finding in &loaded.diagnostics {
@@ -112,15 +126,7 @@ fn start(
     }
     let conf = loaded.conf;
     let log = log_settings(&conf, options, paths).map_err(|why| Failure(Failure::CONFIG, why))?;
-    refuse_hand_over(&paths.restart_state)?;
-    // A path that was given is meant from here, not from where the daemon goes to.
-    let pid_path = options.pid_file.as_deref().unwrap_or(&paths.pid_file);
-    let pid_path = std::path::absolute(pid_path).map_err(|error| {
-        Failure(
-            Failure::PID_FILE,
-            format!("Can't determine pid file path: {error}"),
-        )
-    })?;
+    let pid_path = site.pid_path()?;
     make_run_dir(&paths.run_dir, privileged)?;
     let mode = match options.daemon {
         true => Daemonize::Background,
@@ -131,6 +137,9 @@ fn start(
         .map_err(|why| Failure(Failure::INIT, why.to_string()))?;
     let run = || {
         let log = logging::start(log).map_err(|why| Failure(Failure::CONFIG, why))?;
+        if let Some(warning) = warning {
+            warn!(target: TARGET, "{warning}: it is of no use and passed over");
+        }
         let pid_file =
             PidFile::acquire(&pid_path).map_err(|why| Failure(Failure::PID_FILE, why))?;
         let sockets = match inherited {
@@ -144,21 +153,23 @@ fn start(
         Ok(started) => started,
         Err(Failure(status, why)) => ready.fail(&format!("virtlockd: {why}"), status),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(why) => ready.fail(&format!("virtlockd: {why}"), Failure::INIT),
     };
     let local = tokio::task::LocalSet::new();
     let mut ready = Some(ready);
     let ended = runtime.block_on(local.run_until(async {
-        let running = Running::start(options, &conf, paths, sockets, log)?;
+        let limits = [conf.max_clients, conf.admin_max_clients];
+        let server = Server::new(limits, log, site.timeout());
+        listen(&server, paths, sockets)?;
+        let running = Running::start(server)?;
         if let Some(ready) = ready.as_mut() {
             ready.notify();
         }
-        running.until_end(ready.as_ref()).await;
+        running
+            .until_end(ready.as_ref(), &site, Some(&pid_file))
+            .await;
         Ok(())
     }));
     drop(pid_file);
@@ -170,8 +181,17 @@ fn start(
     }
 }
 
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
 /// A file that was asked for must be there.
-fn read_conf(given: Option<&Path>, default: &Path) -> Result<Loaded<VirtlockdConf>, LoadError> {
+pub(crate) fn read_conf(
+    given: Option<&Path>,
+    default: &Path,
+) -> Result<Loaded<VirtlockdConf>, LoadError> {
     let missing = |error: &LoadError| matches!(error, LoadError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
     match virtlockd_conf::load(given.unwrap_or(default)) {
         Err(error) if given.is_none() && missing(&error) => Ok(Loaded {
@@ -183,7 +203,7 @@ fn read_conf(given: Option<&Path>, default: &Path) -> Result<Loaded<VirtlockdCon
 }
 
 /// From the configuration, overruled by the environment, overruled by the command line.
-fn log_settings(
+pub(crate) fn log_settings(
     conf: &VirtlockdConf,
     options: &Options,
     paths: &Paths,
@@ -252,86 +272,67 @@ fn make_run_dir(path: &Path, privileged: bool) -> Result<(), Failure> {
     })
 }
 
-/// A daemon that was replaced by this program in the same process has left its locks open in it, and a file that says
-/// which. They cannot be taken over yet, and must not be lost while their guests run: so they are kept as they are.
-fn refuse_hand_over(state: &Path) -> Result<(), Failure> {
-    let shown = state.display();
-    let failed = |error| {
-        Failure(
-            Failure::INIT,
-            format!("Failed to read file '{shown}': {error}"),
-        )
-    };
-    let text = match std::fs::metadata(state) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Ok(found) if found.len() > STATE_MAX => return Err(failed("it is too large".to_owned())),
-        _ => std::fs::read_to_string(state).map_err(|error| failed(error.to_string()))?,
-    };
-    let magic = format!("\"{}\"", std::process::id());
-    let is_ours = text
-        .rfind("\"magic\"")
-        .is_some_and(|at| text.get(at..).is_some_and(|rest| rest.contains(&magic)));
-    if !is_ours {
-        // Of a process that is gone.
-        return Ok(());
-    }
-    let why = format!(
-        "this virtlockd cannot take over the locks of the one that it replaced (SIGUSR1, systemctl reload). They stay \
-         held, and guests go on, but no client is answered: migrate or stop the guests of this host, then restart \
-         virtlockd. The state is in {shown}\n"
-    );
-    loop {
-        let _ = std::io::stderr().write_all(why.as_bytes());
-        std::thread::sleep(Duration::from_secs(60));
+/// As many descriptors as may be: each lock and each client needs one.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // What is not granted is told when it is missing.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
 /// The daemon at work.
-struct Running {
+pub(crate) struct Running {
     server: Rc<Server>,
     ends: Vec<Signal>,
     reload: Signal,
 }
 
-impl Running {
-    fn start(
-        options: &Options,
-        conf: &VirtlockdConf,
-        paths: &Paths,
-        sockets: Vec<(String, OwnedFd)>,
-        log: Log,
-    ) -> Result<Self, Failure> {
-        let network = |why: String| Failure(Failure::NETWORK, why);
-        let (mut lock, mut admin) = (None, None);
-        for (name, socket) in sockets {
-            match name.as_str() {
-                "virtlockd.socket" => lock = Some(socket),
-                "virtlockd-admin.socket" => admin = Some(socket),
-                _ => {
-                    let why = format!("Some activation file descriptors are unclaimed: {name}");
-                    return Err(network(why));
-                }
+/// Opens the sockets, or takes those of a service manager.
+fn listen(
+    server: &Rc<Server>,
+    paths: &Paths,
+    sockets: Vec<(String, OwnedFd)>,
+) -> Result<(), Failure> {
+    let network = |why: String| Failure(Failure::NETWORK, why);
+    let (mut lock, mut admin) = (None, None);
+    for (name, socket) in sockets {
+        match name.as_str() {
+            "virtlockd.socket" => lock = Some(socket),
+            "virtlockd-admin.socket" => admin = Some(socket),
+            _ => {
+                let why = format!("Some activation file descriptors are unclaimed: {name}");
+                return Err(network(why));
             }
         }
-        let timeout = Duration::from_secs(u64::from(options.timeout));
-        let server = Server::new([conf.max_clients, conf.admin_max_clients], log, timeout);
-        let admin_path = paths.admin_socket();
-        for (service, path, socket) in [
-            (Service::Lock, paths.socket.as_path(), lock),
-            (Service::Admin, &admin_path, admin),
-        ] {
-            let listener = match socket {
-                Some(socket) => inherited_listener(socket),
-                None => bind(path),
-            };
-            let listener = listener.map_err(|error| {
-                network(format!(
-                    "Failed to bind socket to '{}': {error}",
-                    path.display()
-                ))
-            })?;
-            tokio::task::spawn_local(Rc::clone(&server).accept(listener, service));
-        }
+    }
+    let admin_path = paths.admin_socket();
+    for (service, path, socket) in [
+        (Service::Lock, paths.socket.as_path(), lock),
+        (Service::Admin, &admin_path, admin),
+    ] {
+        let unlink = socket.is_none();
+        let socket = match socket {
+            Some(socket) => arrive::listener(socket),
+            None => bind(path),
+        };
+        let socket = socket.map_err(|error| {
+            network(format!(
+                "Failed to bind socket to '{}': {error}",
+                path.display()
+            ))
+        })?;
+        server.listen(Listener {
+            service,
+            socket,
+            unlink,
+        });
+    }
+    Ok(())
+}
+
+impl Running {
+    /// Handles signals from now on.
+    pub(crate) fn start(server: Rc<Server>) -> Result<Self, Failure> {
         let handle = |kind| {
             let failed =
                 |error| Failure(Failure::SIGNAL, format!("cannot handle signals: {error}"));
@@ -355,17 +356,20 @@ impl Running {
         })
     }
 
-    async fn until_end(mut self, ready: Option<&Ready>) {
+    pub(crate) async fn until_end(
+        mut self,
+        ready: Option<&Ready>,
+        site: &Site<'_>,
+        pid_file: Option<&PidFile>,
+    ) {
         let [terminate, interrupt, quit] = self.ends.as_mut_slice() else {
             return;
         };
         let server = &self.server;
         let reload = async {
             while self.reload.recv().await.is_some() {
-                error!(
-                    target: TARGET,
-                    "SIGUSR1: this virtlockd cannot hand its locks over to another program yet; it goes on as it is"
-                );
+                let why = site.reexecute(server, pid_file).await;
+                error!(target: TARGET, "SIGUSR1: {why}; this virtlockd goes on, with all its locks");
             }
             std::future::pending().await
         };
@@ -394,10 +398,4 @@ fn bind(path: &Path) -> std::io::Result<UnixListener> {
     let bound = UnixListener::bind(path);
     umask(before);
     bound
-}
-
-fn inherited_listener(socket: OwnedFd) -> std::io::Result<UnixListener> {
-    let listener = std::os::unix::net::UnixListener::from(socket);
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
 }

@@ -55,6 +55,26 @@ impl Inherited {
         })
     }
 
+    /// Whether one that has not been taken is a socket that is listened on, or another one.
+    ///
+    /// # Errors
+    /// `ENOTSOCK` for what is no socket, `EBADF` for what was not inherited.
+    pub fn is_listening(&self, fd: RawFd) -> io::Result<bool> {
+        if !self.has(fd) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        let mut value: libc::c_int = 0;
+        let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+        let to = std::ptr::from_mut(&mut value).cast();
+        // SAFETY: both places are there for the call, and have the size that it is told.
+        let asked =
+            unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, to, &mut size) };
+        match asked {
+            0 => Ok(value != 0),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Takes one.
     ///
     /// # Errors
@@ -109,13 +129,14 @@ impl Inherited {
     }
 }
 
-/// Keeps descriptors open for the program that is executed next, whoever owns them here; those that are not open are
-/// passed over.
-pub fn keep_open(numbers: impl IntoIterator<Item = RawFd>) {
-    for fd in numbers {
+/// Keeps descriptors open for the program that is executed next, whoever owns them here; whether all of them are open.
+#[must_use]
+pub fn keep_open(numbers: impl IntoIterator<Item = RawFd>) -> bool {
+    numbers.into_iter().fold(true, |all, fd| {
         // SAFETY: the call takes numbers and touches no memory of ours; an owner here still closes what it owns.
-        unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
-    }
+        let kept = unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } >= 0;
+        all && kept
+    })
 }
 
 fn is_open(fd: RawFd) -> bool {

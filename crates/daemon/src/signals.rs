@@ -1,5 +1,7 @@
 //! Signals of this process and this thread.
 
+use std::time::Duration;
+
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::Error;
@@ -50,14 +52,17 @@ impl Drop for Ignored {
     }
 }
 
-/// Waits for one of these signals, which must be blocked ([`block_in_this_thread`]).
-///
-/// # Errors
-/// What the kernel says.
-pub fn wait_for(signals: &[Signal]) -> Result<Signal, Error> {
-    let set: SigSet = signals.iter().copied().collect();
-    set.wait()
-        .map_err(|error| Error::os("wait for signals", error))
+/// Waits for a signal, which must be blocked ([`block_in_this_thread`]), but only so long; whether it came.
+#[must_use]
+pub fn arrives_within(signal: Signal, time: Duration) -> bool {
+    let set: SigSet = [signal].into_iter().collect();
+    let time = libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    // SAFETY: both outlive the call, which writes nothing.
+    let found = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &time) };
+    found == signal as libc::c_int
 }
 
 /// Keeps these signals from this thread until they are waited for.
@@ -68,6 +73,16 @@ pub fn block_in_this_thread(signals: &[Signal]) -> Result<(), Error> {
     let set: SigSet = signals.iter().copied().collect();
     set.thread_block()
         .map_err(|error| Error::os("block signals", error))
+}
+
+/// Lets these signals reach this thread again.
+///
+/// # Errors
+/// What the kernel says.
+pub fn unblock_in_this_thread(signals: &[Signal]) -> Result<(), Error> {
+    let set: SigSet = signals.iter().copied().collect();
+    set.thread_unblock()
+        .map_err(|error| Error::os("unblock signals", error))
 }
 
 /// Gives a signal its default effect back.

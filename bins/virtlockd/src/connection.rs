@@ -1,0 +1,160 @@
+//! One connection: its bytes both ways, and what has been said on it.
+//!
+//! Whatever a successor needs to go on with it is here and not in the task that serves it, so that at any moment the
+//! connection can be handed over.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use daemon::Process;
+use fcntl::OwnerPid;
+use libvirt_rpc::{Packet, PacketDecoder};
+use tokio::net::UnixStream;
+
+use crate::clients::Peer;
+use crate::lock_program::Session;
+use crate::server::Service;
+
+/// Bytes of one read: most requests fit, and memory is only held while one is read.
+const READ: usize = 4096;
+
+/// A connection.
+pub(crate) struct Connection {
+    pub(crate) service: Service,
+    /// Its number among the server's clients.
+    pub(crate) id: u64,
+    pub(crate) peer: Peer,
+    pub(crate) stream: UnixStream,
+    pub(crate) session: RefCell<Session>,
+    /// The other end's process, once it has registered as the owner itself.
+    pub(crate) process: RefCell<Option<Process>>,
+    decoder: RefCell<PacketDecoder>,
+    /// What the other end has not taken yet of an answer.
+    unsent: RefCell<Vec<u8>>,
+}
+
+impl Connection {
+    /// On which nothing has been said.
+    pub(crate) fn new(service: Service, id: u64, peer: Peer, stream: UnixStream) -> Self {
+        Self {
+            service,
+            id,
+            peer,
+            stream,
+            session: RefCell::default(),
+            process: RefCell::default(),
+            decoder: RefCell::default(),
+            unsent: RefCell::default(),
+        }
+    }
+
+    /// Goes on where another program stopped.
+    pub(crate) fn restore(&self, session: Session, received: &[u8], unsent: Vec<u8>) {
+        self.session.replace(session);
+        self.decoder.borrow_mut().push(received);
+        self.unsent.replace(unsent);
+    }
+
+    /// The other end's pid.
+    pub(crate) fn pid(&self) -> OwnerPid {
+        OwnerPid(self.peer.pid)
+    }
+
+    /// Whether the other end takes locks for itself, and not for another process.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.session.borrow().owner() == Some(self.pid())
+    }
+
+    /// Remembers the owner's process: when it registers, while it is certainly there, so that no other that gets its
+    /// pid later is taken for it.
+    pub(crate) fn watch_owner(&self) {
+        if self.is_owner() && self.process.borrow().is_none() {
+            self.process.replace(Process::open(self.peer.pid).ok());
+        }
+    }
+
+    /// Whether no message is halfway, in either direction.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.decoder.borrow().is_within_packet() && self.unsent.borrow().is_empty()
+    }
+
+    /// The beginning of a request, and the end of an answer.
+    pub(crate) fn halves(&self) -> (Vec<u8>, Vec<u8>) {
+        let received = self.decoder.borrow().received().to_vec();
+        (received, self.unsent.borrow().clone())
+    }
+
+    /// The next packet; `None` when the stream has ended.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::InvalidData`] for what is no packet;
+    /// [`io::ErrorKind::UnexpectedEof`] when the stream ends within one.
+    pub(crate) async fn next_packet(&self) -> io::Result<Option<Packet>> {
+        loop {
+            let packet = self.decoder.borrow_mut().next_packet();
+            let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            if let Some(packet) = packet.map_err(invalid)? {
+                return Ok(Some(packet));
+            }
+            self.stream.readable().await?;
+            let mut buffer = [0; READ];
+            let count = match self.stream.try_read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                read => read?,
+            };
+            let mut decoder = self.decoder.borrow_mut();
+            match buffer.get(..count) {
+                Some([]) if decoder.is_within_packet() => {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Some([]) | None => return Ok(None),
+                Some(bytes) => decoder.push(bytes),
+            }
+        }
+    }
+
+    /// Sends a packet.
+    ///
+    /// # Errors
+    /// As [`Connection::flush`]; [`io::ErrorKind::InvalidInput`] for one that is too large.
+    pub(crate) async fn send(&self, packet: &Packet) -> io::Result<()> {
+        let bytes = packet
+            .encode()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.unsent.borrow_mut().extend_from_slice(&bytes);
+        self.flush().await
+    }
+
+    /// Sends what is left of an answer.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        loop {
+            let sent = {
+                let mut unsent = self.unsent.borrow_mut();
+                if unsent.is_empty() {
+                    // An idle connection holds no memory of what went over it.
+                    *unsent = Vec::new();
+                    return Ok(());
+                }
+                self.stream
+                    .try_write(&unsent)
+                    .map(|count| drop(unsent.drain(..count)))
+            };
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.writable().await?;
+                }
+                sent => sent?,
+            }
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
