@@ -3,9 +3,9 @@
 //!
 //! [`watchdog`] decides: a state, an event and a time make actions, without any I/O. [`device`] is the seam to the
 //! device that resets the host, with one that is simulated. [`service`] is the running daemon: one thread that
-//! waits in poll(2) and carries out what was decided. [`cli`] is the command line.
+//! waits in epoll_wait(2) and carries out what was decided. [`cli`] is the command line.
 //!
-//! **Nothing in the daemon's loop waits** but poll(2) itself. Sockets are never waited for, memory is locked and
+//! **Nothing in the daemon's loop waits** but epoll_wait(2) itself. Sockets are never waited for, memory is locked and
 //! set aside at the start, and what may block on a disk, a log or a console happens in processes of their own:
 //! the clerk writes logs and last words, the runner runs the test scripts. There is no runtime and there are no
 //! threads: a handful of descriptors and one timer need neither, and what is not there cannot stall.

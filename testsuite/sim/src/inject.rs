@@ -78,8 +78,6 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
             hold(&machine.world, &gates, planned.lasts).await;
             machine.state().hinder(false);
         }
-        // What a client said before it, and wdmd reads after it, seems to be from after it.
-        FaultKind::Suspended if machine.state().wdmd_stopped != 0 => return,
         FaultKind::MachinePaused | FaultKind::Suspended => {
             let Some(lasts) = allowed_standstill(&machine, planned.lasts) else {
                 return;
@@ -223,6 +221,8 @@ async fn stand_still(machine: &Arc<Machine>, gates: &[Arc<Gate>], lasts: Duratio
         }
     }
     machine.device_changed.notify_one();
+    // wdmd is woken by the end of a suspension.
+    machine.wdmd_called.notify_one();
     gates.iter().for_each(|gate| gate.resume());
 }
 

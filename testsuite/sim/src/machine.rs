@@ -10,7 +10,7 @@ use sanlock::manager::Manager;
 use storage::sim::HostLabel;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use wdmd::watchdog::{Millis, Now};
+use wdmd::watchdog::{Millis, Now, Suspended};
 
 use crate::clock::HostClock;
 use crate::faults::FaultKind;
@@ -582,6 +582,6 @@ fn wdmd_now(clock: &HostClock) -> Now {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Now {
         at: Millis(millis(clock.monotonic())),
-        suspended: millis(clock.suspended()),
+        suspended: Suspended(millis(clock.suspended())),
     }
 }

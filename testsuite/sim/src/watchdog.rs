@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use wdmd::watchdog::{self as real, Action, Config, Event, Now, Slot};
+use wdmd::watchdog::{self as real, Action, Config, Event, Now, Slot, Suspended};
 use wdmd_proto::{Message, Name, Request};
 
 use crate::device::Device;
@@ -76,6 +76,8 @@ pub struct Watchdog {
     questions: BTreeMap<usize, oneshot::Sender<Message>>,
     last_client: u64,
     changes: Vec<Change>,
+    /// What has arrived was sent after this.
+    empty: Suspended,
     /// When it last ran.
     ran: Option<Instant>,
     /// Since when all clients' time is not up soon.
@@ -98,6 +100,7 @@ impl Watchdog {
             questions: BTreeMap::new(),
             last_client: 0,
             changes: Vec::new(),
+            empty: Suspended(0),
             ran: None,
             well_since: None,
         }
@@ -153,6 +156,7 @@ impl Watchdog {
                 self.step(event, now);
             }
         }
+        self.empty = now.suspended;
         self.step(Event::Tick, now);
         let was_stopped = !self.ran_lately();
         self.ran = Some(Instant::now());
@@ -167,7 +171,7 @@ impl Watchdog {
     fn as_it_knows(&self, now: Now) -> Now {
         let suspended = match self.traits.counts_suspension {
             true => now.suspended,
-            false => 0,
+            false => Suspended(0),
         };
         Now { suspended, ..now }
     }
@@ -186,6 +190,7 @@ impl Watchdog {
             Arrived::Message(client, message) => Some(Event::Asked {
                 slot: *self.slots.get(&client)?,
                 message: *message,
+                said: self.empty,
             }),
             Arrived::Question(client, message, answer) => {
                 let slot = *self.slots.get(&client)?;
@@ -193,6 +198,7 @@ impl Watchdog {
                 Some(Event::Asked {
                     slot,
                     message: *message,
+                    said: self.empty,
                 })
             }
             Arrived::End(client) => Some(Event::Closed(self.slots.remove(&client)?)),
@@ -330,7 +336,7 @@ mod tests {
             let at = self.start.elapsed().as_millis();
             Now {
                 at: Millis(u64::try_from(at).unwrap() - self.suspended),
-                suspended: self.suspended,
+                suspended: Suspended(self.suspended),
             }
         }
 

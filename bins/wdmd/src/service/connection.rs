@@ -7,6 +7,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use wdmd_proto::Message;
 
+use crate::watchdog::Suspended;
+
 /// A connection. It is read from or written to, never both: who does not take an answer is not asked for more.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -14,6 +16,8 @@ pub(super) struct Connection {
     bytes: [u8; Message::LEN],
     filled: usize,
     pending: Pending,
+    /// What it has sent and is not read yet was sent after this.
+    empty: Suspended,
 }
 
 /// What is to be sent.
@@ -35,8 +39,8 @@ pub(super) enum Pending {
 /// What came.
 #[derive(Debug)]
 pub(super) enum Read {
-    /// A whole message.
-    Message(Message),
+    /// A whole message, which was sent after this.
+    Message(Message, Suspended),
     /// Less than one, so far.
     Part,
     /// The end, after so many bytes of a message.
@@ -57,12 +61,14 @@ pub(super) enum Sent {
 }
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    /// One that did not exist before `empty`.
+    pub(super) fn new(socket: OwnedFd, empty: Suspended) -> Self {
         Self {
             socket,
             bytes: [0; Message::LEN],
             filled: 0,
             pending: Pending::Nothing,
+            empty,
         }
     }
 
@@ -94,7 +100,15 @@ impl Connection {
             return Read::Part;
         }
         self.filled = 0;
-        Message::decode(&self.bytes).map_or(Read::Part, Read::Message)
+        let message = Message::decode(&self.bytes);
+        message.map_or(Read::Part, |message| Read::Message(message, self.empty))
+    }
+
+    /// Nothing more came until then, if it is listened to.
+    pub(super) fn is_empty_at(&mut self, suspended: Suspended) {
+        if self.pending == Pending::Nothing && self.filled == 0 {
+            self.empty = suspended;
+        }
     }
 
     /// Sends an answer, now or when there is room for it.

@@ -3,6 +3,7 @@
 mod clerk;
 mod connection;
 mod dump;
+mod hearing;
 mod marker;
 mod runner;
 mod server;
@@ -13,7 +14,7 @@ use daemon::Clock;
 pub use marker::{MARKER, Marker, MarkerError};
 pub use start::run;
 
-use crate::watchdog::{Millis, Now};
+use crate::watchdog::{Millis, Now, Suspended};
 
 /// Where its socket, its pid file and the path of its device are.
 pub const RUN_DIR: &str = "/run/wdmd";
@@ -50,6 +51,6 @@ fn now() -> Now {
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Now {
         at: Millis(millis(Clock::monotonic())),
-        suspended: millis(Clock::suspended()),
+        suspended: Suspended(millis(Clock::suspended())),
     }
 }

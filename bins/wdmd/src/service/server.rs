@@ -1,30 +1,28 @@
 //! The loop: waits for what happens, asks the watchdog what to do, and does it.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixListener;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::timerfd::TimerFd;
 
 use super::clerk::Clerk;
-use super::connection::{Connection, Pending, Read, Sent};
+use super::connection::{Connection, Pending, Sent};
 use super::dump::{About, PAGE, Page};
+use super::hearing::resumption;
 use super::now;
 use super::runner::{Report, Runner};
 use crate::device::{Close, Device, RealDevice, arm, errno};
-use crate::watchdog::{Action, Entry, Event, Level, MAX_CLIENTS, Slot, Watchdog, shown};
+use crate::watchdog::{Action, Entry, Event, Level, MAX_CLIENTS, Slot, Suspended, Watchdog, shown};
 
 /// What an event of epoll is about; clients come after these.
-const LISTENER: u64 = 0;
-const SIGNALS: u64 = 1;
-const RUNNER: u64 = 2;
-const FIRST_CLIENT: u64 = 16;
-
-/// Events that are taken at a time.
-const BATCH: usize = 64;
+pub(super) const LISTENER: u64 = 0;
+pub(super) const SIGNALS: u64 = 1;
+pub(super) const RUNNER: u64 = 2;
+pub(super) const RESUMED: u64 = 3;
+pub(super) const FIRST_CLIENT: u64 = 16;
 
 /// Room for what one step can want: each client may be named in the log.
 const ACTIONS: usize = 128;
@@ -47,22 +45,27 @@ pub(super) struct Settings {
     pub(super) high_priority: i32,
     pub(super) kill_script_sec: i32,
     pub(super) debug: bool,
+    /// No client has said anything before.
+    pub(super) began: Suspended,
 }
 
 /// The daemon.
 pub(super) struct Server {
-    watchdog: Watchdog,
+    pub(super) watchdog: Watchdog,
     device: RealDevice,
-    clerk: Clerk,
-    runner: Option<Runner>,
-    epoll: Epoll,
-    listener: UnixListener,
-    listening: bool,
-    signals: SignalFd,
-    connections: Vec<Option<Connection>>,
+    pub(super) clerk: Clerk,
+    pub(super) runner: Option<Runner>,
+    pub(super) epoll: Epoll,
+    pub(super) listener: UnixListener,
+    pub(super) listening: bool,
+    /// When nobody waited to be let in.
+    pub(super) all_let_in: Suspended,
+    pub(super) signals: SignalFd,
+    pub(super) resumption: Option<TimerFd>,
+    pub(super) connections: Vec<Option<Connection>>,
     page: String,
     settings: Settings,
-    ended: Option<Ended>,
+    pub(super) ended: Option<Ended>,
 }
 
 impl Server {
@@ -81,6 +84,11 @@ impl Server {
         if let Some(runner) = &runner {
             epoll.add(runner, EpollEvent::new(EpollFlags::EPOLLIN, RUNNER))?;
         }
+        // Without it the end of a suspension is noticed at the next test.
+        let resumption = resumption().ok();
+        if let Some(resumption) = &resumption {
+            epoll.add(resumption, EpollEvent::new(EpollFlags::EPOLLIN, RESUMED))?;
+        }
         Ok(Self {
             watchdog,
             device,
@@ -89,7 +97,9 @@ impl Server {
             epoll,
             listener,
             listening: true,
+            all_let_in: settings.began,
             signals,
+            resumption,
             connections: Vec::with_capacity(MAX_CLIENTS),
             page: String::with_capacity(PAGE),
             settings,
@@ -116,22 +126,13 @@ impl Server {
     /// Runs until the daemon ends.
     pub(super) fn run(mut self) -> (Ended, Clerk) {
         let mut actions = Vec::with_capacity(ACTIONS);
-        let mut events = [EpollEvent::empty(); BATCH];
         loop {
             if let Some(ended) = self.ended {
                 return (ended, self.clerk);
             }
             let timeout = self.timeout();
-            let count = match self.epoll.wait(&mut events, timeout) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => 0,
-                Err(errno) => return (Ended::Broken(errno), self.clerk),
-            };
-            for event in events.iter().take(count) {
-                self.happened(*event, &mut actions);
-                if self.ended.is_some() {
-                    break;
-                }
+            if let Err(errno) = self.hear(timeout, &mut actions) {
+                return (Ended::Broken(errno), self.clerk);
             }
             self.take(Event::Tick, &mut actions);
         }
@@ -152,161 +153,13 @@ impl Server {
             .unwrap_or(EpollTimeout::ZERO)
     }
 
-    fn happened(&mut self, event: EpollEvent, actions: &mut Vec<Action>) {
-        match event.data() {
-            LISTENER => self.accept(actions),
-            SIGNALS => self.signal(actions),
-            RUNNER => self.heard_of_scripts(actions),
-            client => {
-                let place = client.saturating_sub(FIRST_CLIENT);
-                let slot = Slot(usize::try_from(place).unwrap_or(usize::MAX));
-                self.client_is_ready(slot, event.events(), actions);
-            }
-        }
-    }
-
-    fn accept(&mut self, actions: &mut Vec<Action>) {
-        let Some(slot) = self.watchdog.clients().free() else {
-            return self.stop_listening(format_args!("{MAX_CLIENTS} clients are connected"));
-        };
-        let socket = match self.listener.accept() {
-            Ok((socket, _)) => OwnedFd::from(socket),
-            Err(error) => {
-                let full = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS];
-                if full.contains(&Errno::from_raw(errno(&error))) {
-                    self.stop_listening(format_args!("accept: {error}"));
-                }
-                return;
-            }
-        };
-        let pid = getsockopt(&socket, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
-        let connection = Connection::new(socket);
-        let descriptor = connection.descriptor();
-        let ready = EpollEvent::new(EpollFlags::EPOLLIN, data_of(slot));
-        if self.epoll.add(&connection, ready).is_err() {
-            return;
-        }
-        while self.connections.len() <= slot.0 {
-            self.connections.push(None);
-        }
-        if let Some(place) = self.connections.get_mut(slot.0) {
-            *place = Some(connection);
-        }
-        self.take(
-            Event::Connected {
-                slot,
-                pid,
-                descriptor,
-            },
-            actions,
-        );
-    }
-
-    /// No more clients for now: those who connect wait until one leaves.
-    fn stop_listening(&mut self, why: std::fmt::Arguments<'_>) {
-        if self.epoll.delete(&self.listener).is_ok() {
-            self.listening = false;
-            self.clerk.log(
-                Level::Error,
-                format_args!("no more clients can connect until one leaves: {why}"),
-            );
-        }
-    }
-
-    fn listen_again(&mut self) {
-        if !self.listening {
-            let ready = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
-            self.listening = self.epoll.add(&self.listener, ready).is_ok();
-        }
-    }
-
-    fn signal(&mut self, actions: &mut Vec<Action>) {
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
-            let event = if number == Signal::SIGHUP as i32 {
-                Event::Reload
-            } else {
-                Event::Terminate
-            };
-            self.take(event, actions);
-        }
-    }
-
-    fn heard_of_scripts(&mut self, actions: &mut Vec<Action>) {
-        let Some(runner) = &self.runner else {
-            return;
-        };
-        match runner.report(false) {
-            Ok(Some(Report::Event(event))) => self.take(event, actions),
-            Ok(Some(Report::Scanned) | None) => {}
-            Err(()) => self.lose_runner(actions),
-        }
-    }
-
-    fn lose_runner(&mut self, actions: &mut Vec<Action>) {
-        if let Some(runner) = self.runner.take() {
-            let _ = self.epoll.delete(&runner);
-            self.take(Event::ScriptsLost, actions);
-        }
-    }
-
-    fn client_is_ready(&mut self, slot: Slot, ready: EpollFlags, actions: &mut Vec<Action>) {
-        let Some(connection) = self.connection(slot) else {
-            return;
-        };
-        match connection.pending() {
-            Pending::Nothing => {}
-            // It takes no answers any more. What it has said still counts.
-            _ if ready.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) => {
-                return self.after_sending(slot, Sent::Failed);
-            }
-            Pending::Answer => {
-                let sent = connection.go_on();
-                return self.after_sending(slot, sent);
-            }
-            Pending::Dump { sent, details } => return self.dump(slot, sent, details),
-        }
-        match connection.read() {
-            Read::Message(message) => self.take(Event::Asked { slot, message }, actions),
-            Read::Part => {}
-            Read::End(0) => self.closed(slot, actions),
-            Read::End(bytes) => {
-                let number = slot.number();
-                let line = format_args!(
-                    "ci {number} recv size {bytes}: the connection ended within a message"
-                );
-                self.clerk.log(Level::Error, line);
-                self.closed(slot, actions);
-            }
-            Read::Failed(errno) => {
-                let number = slot.number();
-                let line = format_args!("ci {number} recv error {errno}");
-                self.clerk.log(Level::Error, line);
-                self.closed(slot, actions);
-            }
-        }
-    }
-
-    fn connection(&mut self, slot: Slot) -> Option<&mut Connection> {
+    pub(super) fn connection(&mut self, slot: Slot) -> Option<&mut Connection> {
         self.connections.get_mut(slot.0)?.as_mut()
-    }
-
-    fn closed(&mut self, slot: Slot, actions: &mut Vec<Action>) {
-        self.forget(slot);
-        self.take(Event::Closed(slot), actions);
-    }
-
-    fn forget(&mut self, slot: Slot) {
-        let taken = self.connections.get_mut(slot.0).and_then(Option::take);
-        if let Some(connection) = taken {
-            let _ = self.epoll.delete(&connection);
-        }
-        self.listen_again();
     }
 
     /// Listens to the client again, or waits for room. One that is gone is listened to until its end: what it
     /// said before it left counts, above all that it needs no watching any more.
-    fn after_sending(&mut self, slot: Slot, sent: Sent) {
+    pub(super) fn after_sending(&mut self, slot: Slot, sent: Sent) {
         let Some(Some(connection)) = self.connections.get_mut(slot.0) else {
             return;
         };
@@ -321,7 +174,7 @@ impl Server {
     }
 
     /// Sends the rest of a dump, a page at a time.
-    fn dump(&mut self, slot: Slot, from: usize, details: bool) {
+    pub(super) fn dump(&mut self, slot: Slot, from: usize, details: bool) {
         let mut line = from;
         loop {
             let about = About {
@@ -355,7 +208,7 @@ impl Server {
     }
 
     /// Takes an event to the watchdog and does what it says, until nothing is left to do.
-    fn take(&mut self, event: Event, actions: &mut Vec<Action>) {
+    pub(super) fn take(&mut self, event: Event, actions: &mut Vec<Action>) {
         debug_assert!(actions.is_empty());
         self.watchdog.step(event, now(), actions);
         self.carry_out(actions);
@@ -487,6 +340,6 @@ impl Server {
     }
 }
 
-fn data_of(slot: Slot) -> u64 {
+pub(super) fn data_of(slot: Slot) -> u64 {
     FIRST_CLIENT.saturating_add(u64::try_from(slot.0).unwrap_or(u64::MAX))
 }

@@ -21,7 +21,7 @@ use super::runner::Runner;
 use super::server::{Ended, Server, Settings};
 use super::{GROUP, Options, RUN_DIR, SCRIPTS_DIR};
 use crate::device::{Device, RealDevice, candidates, choose};
-use crate::watchdog::{Config, Level, Watchdog};
+use crate::watchdog::{Config, Level, Suspended, Watchdog};
 
 /// The status of a daemon that could not start: the original's -1.
 const NOT_STARTED: u8 = 255;
@@ -65,6 +65,7 @@ pub fn run(options: &Options) -> ExitCode {
         socket_gid,
         clerk,
         ready,
+        began: super::now().suspended,
     };
     if let Some(sentence) = no_group {
         starting.say(format_args!("{sentence}"));
@@ -91,6 +92,8 @@ struct Starting<'a> {
     socket_gid: Gid,
     clerk: Clerk,
     ready: Ready,
+    /// Before there was a socket.
+    began: Suspended,
 }
 
 impl Starting<'_> {
@@ -217,6 +220,7 @@ impl Starting<'_> {
             high_priority: options.high_priority,
             kill_script_sec: options.kill_script_sec,
             debug: options.debug,
+            began: self.began,
         };
         self.take_priority();
         let Self { clerk, ready, .. } = self;

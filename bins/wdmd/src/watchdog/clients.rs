@@ -2,7 +2,7 @@
 
 use wdmd_proto::Name;
 
-use super::time::{Millis, Now};
+use super::time::{Millis, Now, Suspended};
 
 /// A place in the table of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,8 +39,8 @@ pub struct Client {
     pub renewal: u64,
     /// Until when it is well, in seconds of the monotonic clock; 0 for no limit.
     pub expire: u64,
-    /// How long the host had been suspended when it said so.
-    suspended: u64,
+    /// How long the host had been suspended when it said so, or less.
+    said: Suspended,
     /// The device could not be opened for it, and it has no other way to be told than by a status.
     pub unprotected: bool,
 }
@@ -56,16 +56,16 @@ impl Client {
             refcount: false,
             renewal: 0,
             expire: 0,
-            suspended: 0,
+            said: Suspended(0),
             unprotected: false,
         }
     }
 
-    /// It was well, and will be until then.
-    pub(crate) fn renew(&mut self, renewal: u64, expire: u64, now: Now) {
+    /// It was well, and will be until then, as it said when the host had been suspended for so long.
+    pub(crate) fn renew(&mut self, renewal: u64, expire: u64, said: Suspended) {
         self.renewal = renewal;
         self.expire = expire;
-        self.suspended = now.suspended;
+        self.said = said;
     }
 
     /// Whether the daemon may not end because of it.
@@ -82,7 +82,7 @@ impl Client {
             return None;
         }
         let expires = Millis::from_seconds(self.expire);
-        let lost = now.suspended_since(self.suspended);
+        let lost = now.suspended_since(self.said);
         Some(Millis(expires.0.saturating_sub(lost)))
     }
 }

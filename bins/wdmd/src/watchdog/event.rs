@@ -5,11 +5,13 @@ use wdmd_proto::{Message, Request, Status};
 use super::clients::Slot;
 use super::entry::Entry;
 use super::scripts::ScriptEnd;
+use super::time::Suspended;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The time that [`Watchdog::wakes`](super::Watchdog::wakes) named has come, or simply time has passed.
+    /// All that has happened was told, so that it can be decided; at the latest when the time has come that
+    /// [`Watchdog::wakes`](super::Watchdog::wakes) named.
     Tick,
     /// A client connected; its place is one that was free.
     Connected {
@@ -26,6 +28,10 @@ pub enum Event {
         slot: Slot,
         /// What, as it came: answers repeat it.
         message: Message,
+        /// How long the host had been suspended when it was sent, as far as that is certain. A message may have
+        /// waited while the host was suspended; nothing tells when it was sent, so this is from when the
+        /// connection was last seen empty.
+        said: Suspended,
     },
     /// A connection ended.
     Closed(Slot),

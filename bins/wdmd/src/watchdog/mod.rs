@@ -25,7 +25,7 @@ pub(crate) use entry::shown;
 pub use entry::{Entry, Level, Trouble};
 pub use event::{Action, DETAILS, Event};
 pub use scripts::{MAX_NAME, MAX_SCRIPTS, Script, ScriptEnd, Scripts};
-pub use time::{DEFAULT_FIRE_TIMEOUT, Millis, Now};
+pub use time::{DEFAULT_FIRE_TIMEOUT, Millis, Now, Suspended};
 
 use time::{RECOVERY_INTERVAL, test_interval};
 
@@ -149,10 +149,18 @@ impl Watchdog {
 
     /// Takes an event, and says what is to be done. Actions of one step come before those of the next; the
     /// device's answers are the very next events.
+    ///
+    /// What is heard is taken down; what follows from it is decided at the next [`Event::Tick`], when all that has
+    /// come was heard: by the last that a client said, not by something outdated that it said before.
     pub fn step(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {
         if self.ended {
             return;
         }
+        let decides = match event {
+            Event::Tick | Event::KeptAlive(_) | Event::Disarmed(_) => true,
+            Event::Opened(_) => self.awaited == Some(Awaited::Open(Opening::Again)),
+            _ => false,
+        };
         match event {
             Event::Tick => {}
             Event::Connected {
@@ -160,7 +168,11 @@ impl Watchdog {
                 pid,
                 descriptor,
             } => self.clients.add(slot, pid, descriptor),
-            Event::Asked { slot, message } => self.asked(slot, message, now, actions),
+            Event::Asked {
+                slot,
+                message,
+                said,
+            } => self.asked(slot, message, said, actions),
             Event::Closed(slot) => self.closed(slot, actions),
             Event::Opened(worked) => self.opened(worked, now, actions),
             Event::KeptAlive(result) => self.kept_alive(result, now, actions),
@@ -175,12 +187,9 @@ impl Watchdog {
                     actions.push(Action::ScanScripts);
                 }
             }
-            Event::Terminate => match self.clients.needing() {
-                0 => self.quitting = true,
-                clients => log(actions, Entry::MayNotEnd { clients }),
-            },
+            Event::Terminate => self.quitting = true,
         }
-        if self.awaited.is_none() && !self.ended {
+        if decides && self.awaited.is_none() && !self.ended {
             self.settle(now, actions);
         }
     }
@@ -206,9 +215,15 @@ impl Watchdog {
 
     /// What there is to do in the state as it is.
     fn settle(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let needed = self.clients.needing() > 0;
-        if self.quitting && !needed {
-            return self.end(now, actions);
+        if self.quitting {
+            match self.clients.needing() {
+                0 => return self.end(now, actions),
+                // It does not come true later.
+                clients => {
+                    self.quitting = false;
+                    log(actions, Entry::MayNotEnd { clients });
+                }
+            }
         }
         if self.device == Device::Closed {
             return;

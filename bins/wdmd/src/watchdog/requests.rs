@@ -4,7 +4,7 @@ use wdmd_proto::{Message, Name, Request, Status};
 
 use super::event::{request_of, status_answer};
 use super::{
-    Action, DEFAULT_FIRE_TIMEOUT, DETAILS, Device, Entry, Now, Opening, Slot, Watchdog, log,
+    Action, DEFAULT_FIRE_TIMEOUT, DETAILS, Device, Entry, Opening, Slot, Suspended, Watchdog, log,
 };
 
 impl Watchdog {
@@ -12,7 +12,7 @@ impl Watchdog {
         &mut self,
         slot: Slot,
         message: Message,
-        now: Now,
+        said: Suspended,
         actions: &mut Vec<Action>,
     ) {
         let Some(client) = self.clients.get_mut(slot) else {
@@ -46,7 +46,7 @@ impl Watchdog {
             }
             Request::RefcountClear => client.refcount = false,
             Request::TestLive { renewal, expire } => {
-                client.renew(renewal, expire, now);
+                client.renew(renewal, expire, said);
                 log(
                     actions,
                     Entry::TestLive {

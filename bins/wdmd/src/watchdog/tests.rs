@@ -1,6 +1,7 @@
 //! The watchdog on a simulated device and a clock that the test turns.
 
 mod histories;
+mod messages;
 mod orders;
 
 use wdmd_proto::{Message, Name, Request};
@@ -95,7 +96,13 @@ impl World {
         self.device.advance(self.now.at);
     }
 
+    /// It happens alone: then it is decided.
     fn happens(&mut self, event: Event) {
+        self.hears(event);
+        self.hears(Event::Tick);
+    }
+
+    fn hears(&mut self, event: Event) {
         let mut actions = Vec::new();
         self.watchdog.step(event, self.now, &mut actions);
         self.carry_out(actions);
@@ -104,7 +111,7 @@ impl World {
     fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             if let Some(event) = self.perform(action) {
-                self.happens(event);
+                self.hears(event);
             }
         }
     }
@@ -150,8 +157,17 @@ impl World {
     }
 
     fn asks(&mut self, slot: Slot, request: Request) {
-        let message = request.message();
-        self.happens(Event::Asked { slot, message });
+        let asked = self.asked(slot, request);
+        self.happens(asked);
+    }
+
+    /// A message that is sent now.
+    fn asked(&self, slot: Slot, request: Request) -> Event {
+        Event::Asked {
+            slot,
+            message: request.message(),
+            said: self.now.suspended,
+        }
     }
 
     fn opens(&mut self, slot: Slot, fire_timeout: u32) -> u32 {
@@ -163,9 +179,14 @@ impl World {
 
     /// The client is well for so many seconds from now on.
     fn well_for(&mut self, slot: Slot, seconds: u64) {
+        let request = self.well(seconds);
+        self.asks(slot, request);
+    }
+
+    fn well(&self, seconds: u64) -> Request {
         let renewal = self.now.at.seconds();
         let expire = renewal + seconds;
-        self.asks(slot, Request::TestLive { renewal, expire });
+        Request::TestLive { renewal, expire }
     }
 
     fn clears(&mut self, slot: Slot) {

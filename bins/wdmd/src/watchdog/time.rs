@@ -38,23 +38,28 @@ impl fmt::Display for Millis {
     }
 }
 
+/// How long the host was suspended since it started, in milliseconds. It dates what clients say: time for which
+/// the host is suspended later is time that they did not know of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Suspended(pub u64);
+
 /// What the clocks say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Now {
     /// The monotonic clock.
     pub at: Millis,
-    /// How long the host was suspended since it started, in milliseconds.
-    pub suspended: u64,
+    /// For how long it has stood still.
+    pub suspended: Suspended,
 }
 
 /// Two readings of two clocks are never of the same moment; less than this between them is no suspension.
 const NOISE: u64 = 2000;
 
 impl Now {
-    /// How long the host was suspended since an earlier reading: other hosts' clocks went on meanwhile.
+    /// Milliseconds for which the host was suspended since an earlier reading: other hosts' clocks went on meanwhile.
     #[must_use]
-    pub(crate) fn suspended_since(&self, earlier: u64) -> u64 {
-        let gap = self.suspended.saturating_sub(earlier);
+    pub(crate) fn suspended_since(&self, earlier: Suspended) -> u64 {
+        let gap = self.suspended.0.saturating_sub(earlier.0);
         if gap < NOISE { 0 } else { gap }
     }
 }

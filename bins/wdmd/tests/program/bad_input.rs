@@ -37,6 +37,28 @@ fn raw() -> UnixStream {
     stream
 }
 
+/// Sends messages, good or bad.
+fn send(stream: &mut UnixStream, messages: impl IntoIterator<Item = Message>) {
+    for message in messages {
+        stream.write_all(&message.encode()).unwrap();
+    }
+}
+
+/// The next message that comes.
+fn answer(stream: &mut UnixStream) -> Message {
+    let mut bytes = [0; Message::LEN];
+    stream.read_exact(&mut bytes).unwrap();
+    Message::decode(&bytes).unwrap()
+}
+
+/// Messages with these commands and nothing else.
+fn commands(numbers: impl IntoIterator<Item = u32>) -> impl Iterator<Item = Message> {
+    numbers.into_iter().map(|command| Message {
+        command,
+        ..Message::default()
+    })
+}
+
 /// The device has been kept alive since.
 fn kept_alive_since(at: u64) {
     until("it is kept alive", || {
@@ -77,8 +99,7 @@ fn half() -> Outcome {
     stream.write_all(&bytes(&Request::Status)[..100]).unwrap();
     kept_alive_since(monotime() + 2);
     stream.write_all(&bytes(&Request::Status)[100..]).unwrap();
-    let mut answer = [0; Message::LEN];
-    stream.read_exact(&mut answer).unwrap();
+    answer(&mut stream);
     let_go(&mut client);
     Outcome::Passed
 }
@@ -91,10 +112,8 @@ fn many_at_once() -> Outcome {
     let mut stream = raw();
     let asked = bytes(&Request::Status).repeat(50);
     stream.write_all(&asked).unwrap();
-    let mut answers = vec![0; 50 * Message::LEN];
-    stream.read_exact(&mut answers).unwrap();
-    for answer in answers.chunks(Message::LEN) {
-        assert_eq!(Message::decode(answer).unwrap().fire_timeout, 60);
+    for _ in 0..50 {
+        assert_eq!(answer(&mut stream).fire_timeout, 60);
     }
     Outcome::Passed
 }
@@ -105,23 +124,15 @@ fn unknown() -> Outcome {
         Err(outcome) => return outcome,
     };
     let mut stream = raw();
-    for command in [0, 8, 99, u32::MAX] {
-        let message = Message {
-            command,
-            ..Message::default()
-        };
-        stream.write_all(&message.encode()).unwrap();
-    }
+    send(&mut stream, commands([0, 8, 99, u32::MAX]));
     let asked = Message {
         magic: 1,
         len: 2,
         flags: 3,
         ..Request::Status.message()
     };
-    stream.write_all(&asked.encode()).unwrap();
-    let mut answer = [0; Message::LEN];
-    stream.read_exact(&mut answer).unwrap();
-    let answer = Message::decode(&answer).unwrap();
+    send(&mut stream, [asked]);
+    let answer = answer(&mut stream);
     assert_eq!(
         (answer.magic, answer.command, answer.len, answer.flags),
         (1, 5, 2, 3)
@@ -139,16 +150,20 @@ fn names() -> Outcome {
     };
     let mut stream = raw();
     let long = Name::from_bytes(&[b'n'; 128]).unwrap();
-    stream.write_all(&bytes(&Request::Register(long))).unwrap();
-    stream.write_all(&bytes(&Request::Status)).unwrap();
-    stream.read_exact(&mut [0; Message::LEN]).unwrap();
+    send(
+        &mut stream,
+        [Request::Register(long), Request::Status].map(|request| request.message()),
+    );
+    answer(&mut stream);
     line_of(&"n".repeat(64));
     if !is_original() {
         // Nobody can forge lines.
         let bad = Name::from_bytes(b"a\nclient 9 name \xff\xfe%s%n").unwrap();
-        stream.write_all(&bytes(&Request::Register(bad))).unwrap();
-        stream.write_all(&bytes(&Request::Status)).unwrap();
-        stream.read_exact(&mut [0; Message::LEN]).unwrap();
+        send(
+            &mut stream,
+            [Request::Register(bad), Request::Status].map(|request| request.message()),
+        );
+        answer(&mut stream);
         let text = dump();
         assert!(text.contains(" name a?client 9 name ??%s%n pid "), "{text}");
         assert!(
@@ -260,12 +275,7 @@ fn unread_log() -> Outcome {
     well_for(&mut client, 1000);
     for command in 100..400 {
         // Each is worth a line.
-        let mut stream = raw();
-        let message = Message {
-            command,
-            ..Message::default()
-        };
-        stream.write_all(&message.encode()).unwrap();
+        send(&mut raw(), commands([command]));
     }
     kept_alive_since(monotime() + 2);
     let_go(&mut client);

@@ -25,6 +25,7 @@ pub const CASES: &[Case] = &[
         last_messages,
     ),
     ("a_stopped_daemon_does_not_put_the_reset_off", stopped),
+    ("the_last_that_a_client_said_counts", last_said),
     (
         "a_client_that_does_not_ask_for_a_fire_timeout_is_protected",
         unasked,
@@ -293,6 +294,36 @@ fn stopped() -> Outcome {
     until("it is kept alive again", || {
         host.fires(60).unwrap() > before
     });
+    let_go(&mut client);
+    Outcome::Passed
+}
+
+fn last_said() -> Outcome {
+    let host = match newer() {
+        Ok(host) => host,
+        Err(outcome) => return outcome,
+    };
+    if is_original() {
+        return skipped("not so in the original: it may test between two messages");
+    }
+    let daemon = Daemon::start(&host, &[]);
+    let mut client = watched("one", SHORT);
+    well_for(&mut client, 1000);
+    daemon.signal(Signal::SIGSTOP);
+    let now = monotime();
+    for expires in [now - 1, now + 1000] {
+        client.test_live(now, expires).unwrap();
+    }
+    daemon.signal(Signal::SIGCONT);
+    until("it is kept alive", || {
+        connect().status().unwrap().last_keepalive > now + 1
+    });
+    assert_eq!(
+        daemon.times_said("not kept alive"),
+        0,
+        "{:?}",
+        daemon.said()
+    );
     let_go(&mut client);
     Outcome::Passed
 }

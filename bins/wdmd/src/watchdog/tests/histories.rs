@@ -19,6 +19,8 @@ enum Step {
     Pass(u64),
     /// The daemon does not run for so many milliseconds.
     Stall(u64),
+    /// The same; meanwhile a client renews for so many seconds, and then the host is suspended.
+    StallAndSuspend(u64, usize, u64, u64),
     Suspend(u64),
     KeepAliveFails(bool),
 }
@@ -31,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (client.clone(), any::<bool>()).prop_map(|(c, on)| Step::Refcount(c, on)),
         8 => (client.clone(), 0..100_u64).prop_map(|(c, s)| Step::Renew(c, s)),
         2 => client.clone().prop_map(Step::Clear),
-        2 => client.prop_map(Step::Leave),
+        2 => client.clone().prop_map(Step::Leave),
         1 => Just(Step::Terminate),
         1 => Just(Step::Reload),
         3 => (0..2_usize, prop_oneof![
@@ -41,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
         ]).prop_map(|(i, end)| Step::ScriptEnds(i, end)),
         10 => (0..15_000_u64).prop_map(Step::Pass),
         2 => (0..40_000_u64).prop_map(Step::Stall),
+        2 => (0..40_000_u64, client.clone(), 0..100_u64, 0..100_000_u64)
+            .prop_map(|(m, c, s, asleep)| Step::StallAndSuspend(m, c, s, asleep)),
         1 => (0..100_000_u64).prop_map(Step::Suspend),
         1 => any::<bool>().prop_map(Step::KeepAliveFails),
     ]
@@ -58,8 +62,11 @@ struct Known {
 struct History {
     world: World,
     clients: Vec<Known>,
-    /// The first expiry that passed and was not taken back since.
-    overdue: Option<u64>,
+    /// The first expiry that passed and was not taken back since, and for how long the host had been suspended then:
+    /// the device stands still while it is.
+    overdue: Option<(u64, u64)>,
+    /// For how long it had been suspended before this step.
+    suspended_before: u64,
     /// Until then the device could not be opened.
     protected_since: u64,
     /// Something was not well at some time.
@@ -77,6 +84,7 @@ impl History {
             world,
             clients: Vec::new(),
             overdue: None,
+            suspended_before: 0,
             protected_since: 0,
             trouble: false,
         }
@@ -84,7 +92,7 @@ impl History {
 
     /// The clock of the world outside.
     fn outside(&self) -> u64 {
-        self.world.now.at.0 + self.world.now.suspended
+        self.world.now.at.0 + self.world.now.suspended.0
     }
 
     fn client(&mut self, index: usize) -> Option<&mut Known> {
@@ -94,6 +102,7 @@ impl History {
 
     fn take(&mut self, step: &Step) {
         let world = &mut self.world;
+        self.suspended_before = world.now.suspended.0;
         match *step {
             Step::Connect => {
                 let slot = world.connect();
@@ -121,12 +130,8 @@ impl History {
                 }
             }
             Step::Renew(index, seconds) => {
-                let outside = self.outside();
-                let part = self.world.now.at.0 % 1000;
-                if let Some(known) = self.client(index) {
-                    let slot = known.slot;
-                    known.expires = Some(outside - part + seconds * 1000);
-                    self.world.well_for(slot, seconds);
+                if let Some(asked) = self.renew(index, seconds) {
+                    self.world.happens(asked);
                 }
             }
             Step::Clear(index) => {
@@ -170,9 +175,24 @@ impl History {
                 world.stalled = false;
                 world.happens(Event::Tick);
             }
+            Step::StallAndSuspend(millis, index, seconds, asleep) => {
+                self.trouble = true;
+                world.stalled = true;
+                let end = Millis(world.now.at.0 + millis);
+                world.until_millis(end);
+                // It is in the socket, which was last seen empty before the daemon stalled.
+                let asked = self.renew(index, seconds);
+                self.world.now.suspended.0 += asleep;
+                self.world.stalled = false;
+                if self.world.state() == Device::Closed {
+                    // It is opened now, if ever.
+                    self.protected_since = self.outside();
+                }
+                self.world.happens(asked.unwrap_or(Event::Tick));
+            }
             Step::Suspend(millis) => {
                 self.trouble = true;
-                world.now.suspended += millis;
+                world.now.suspended.0 += millis;
                 world.happens(Event::Tick);
             }
             Step::KeepAliveFails(fails) => {
@@ -180,6 +200,16 @@ impl History {
                 world.device.faults.keepalive_fails = fails;
             }
         }
+    }
+
+    /// A client's message, and what the test knows by it.
+    fn renew(&mut self, index: usize, seconds: u64) -> Option<Event> {
+        let (outside, part) = (self.outside(), self.world.now.at.0 % 1000);
+        let known = self.client(index)?;
+        known.expires = Some(outside - part + seconds * 1000);
+        let slot = known.slot;
+        let request = self.world.well(seconds);
+        Some(self.world.asked(slot, request))
     }
 
     fn has_fired(&self) -> bool {
@@ -212,13 +242,17 @@ impl History {
             return Ok(());
         }
         prop_assert!(fires.is_some(), "it is armed while a client is watched");
-        // The simulated clock, and the noise that is not taken for a suspension, are on our side of the limit.
-        let suspended = world.now.suspended;
+        // The noise that is not taken for a suspension is on our side of the limit.
+        let suspended = world.now.suspended.0;
         let fires = fires.unwrap_or_default().0 + suspended;
         if first + 2000 < outside {
-            let since = self.overdue.get_or_insert(first.max(self.protected_since));
+            let since = first.max(self.protected_since);
+            let asleep_after = (outside - since).min(suspended - self.suspended_before);
+            let (since, asleep) = *self
+                .overdue
+                .get_or_insert((since, suspended - asleep_after));
             prop_assert!(
-                fires <= *since + timeout + suspended + 2000,
+                fires <= since + timeout + (suspended - asleep) + 2000,
                 "first {first} fires {fires} outside {outside}"
             );
         } else {

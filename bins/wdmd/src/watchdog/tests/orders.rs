@@ -194,7 +194,7 @@ fn time_that_the_host_slept_counts() {
     let mut world = World::plain();
     world.watched(60, 80);
     world.at(1002);
-    world.now.suspended = 3_600_000;
+    world.now.suspended = Suspended(3_600_000);
     world.happens(Event::Tick);
     assert_eq!(world.state(), Device::Withheld);
     world.until(2000);
@@ -444,6 +444,7 @@ fn the_table_has_an_end() {
     world.happens(Event::Asked {
         slot: Slot(usize::MAX),
         message: Message::default(),
+        said: Suspended(0),
     });
     world.happens(Event::Closed(Slot(usize::MAX)));
 }
@@ -466,7 +467,12 @@ fn an_unknown_command_is_said_and_has_no_effect() {
         command: 99,
         ..Message::default()
     };
-    world.happens(Event::Asked { slot, message });
+    let said = Suspended(0);
+    world.happens(Event::Asked {
+        slot,
+        message,
+        said,
+    });
     assert!(world.said("ci 2 pid 4711 sent command 99"));
     assert!(world.answers.is_empty());
 }
