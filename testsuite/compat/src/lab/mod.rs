@@ -58,6 +58,7 @@ pub(crate) struct Lab {
     loops: Vec<File>,
     names: Names,
     mismatches: Vec<String>,
+    remarks: Vec<String>,
     checks: usize,
     patience: Duration,
     /// How the lab was asked for.
@@ -90,6 +91,7 @@ impl Lab {
             loops: Vec::new(),
             names,
             mismatches: Vec::new(),
+            remarks: Vec::new(),
             checks: 0,
             patience: PATIENCE,
             plan,
@@ -148,6 +150,16 @@ impl Lab {
     /// What was noted.
     pub(crate) fn mismatches(&self) -> &[String] {
         &self.mismatches
+    }
+
+    /// Says something about a test that passes, too.
+    pub(crate) fn tell(&mut self, remark: impl Into<String>) {
+        self.remarks.push(remark.into());
+    }
+
+    /// What was said.
+    pub(crate) fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// How many comparisons were made.

@@ -1,5 +1,6 @@
 //! Upstream's own tests, fetched when they are run: nothing of them is in this repository.
 
+mod count;
 mod fetch;
 mod programs;
 mod stress;

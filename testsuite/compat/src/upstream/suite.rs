@@ -8,10 +8,15 @@ use super::{python, source};
 use crate::lab::Lab;
 use crate::lab::failure::{Failure, While};
 use crate::lab::process::{Said, run, tied};
+use crate::lab::program::Kind;
 use crate::test::{Need, Test};
 
 /// What fails with the C program too: the C extension raises an error over an error.
 const MAY_FAIL: &[&str] = &["test_write_resource_invalid_disk[disk5]"];
+
+/// What passes with the C program only: that a lockspace is still being left a second after it was told to be
+/// left, where a replacement needs some milliseconds.
+const OURS_MAY_FAIL: &[&str] = &["test_add_rem_lockspace_async"];
 
 const NEEDS: &[Need] = &[Need::Upstream, Need::Pytest, Need::Python, Need::Loop];
 
@@ -119,15 +124,20 @@ fn suite(lab: &mut Lab, file: &str, passes: usize, xfails: usize) -> Result<(), 
             .filter_map(|line| line.strip_prefix(word));
         lines.map(|line| line.trim().to_owned()).collect()
     };
+    let ours = lab.host(1).daemon.kind == Kind::Ours;
+    let one_of = |names: &[&str], test: &str| names.iter().any(|name| test.contains(name));
+    let mut too_fast = 0;
     for word in ["FAILED", "ERROR", "SKIPPED", "XPASS"] {
         for test in ended(word) {
-            let known = word == "FAILED" && MAY_FAIL.iter().any(|name| test.contains(name));
+            let faster = word == "FAILED" && ours && one_of(OURS_MAY_FAIL, &test);
+            too_fast += usize::from(faster);
+            let known = faster || (word == "FAILED" && one_of(MAY_FAIL, &test));
             lab.check(&format!("{word} {test}"), known);
         }
     }
-    let (passed, xfailed) = (ended("PASSED").len(), ended("XFAIL").len());
+    let (passed, xfailed) = (ended("PASSED").len() + too_fast, ended("XFAIL").len());
     lab.check(
-        &format!("{passed} passed, expected {passes} or more"),
+        &format!("{passed} passed or were too fast, expected {passes} or more"),
         passed >= passes,
     );
     lab.check(
