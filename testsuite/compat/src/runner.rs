@@ -144,8 +144,15 @@ fn one(case: &Case, plan: Plan, options: &Options) -> Report {
     }
     if text.is_empty() {
         let seconds = since.elapsed().as_secs_f32();
-        let remarks: String = lab.remarks().iter().map(|text| format!(": {text}")).collect();
-        Report::Passed(format!("({} checks, {seconds:.1} s){remarks}", lab.checks()))
+        let remarks: String = lab
+            .remarks()
+            .iter()
+            .map(|text| format!(": {text}"))
+            .collect();
+        Report::Passed(format!(
+            "({} checks, {seconds:.1} s){remarks}",
+            lab.checks()
+        ))
     } else {
         Report::Failed(text)
     }

@@ -5,6 +5,8 @@
 //! caller waits elsewhere and may stop waiting, and what one disk can hold is bounded:
 //!
 //! * a disk has at most [`PoolOptions::threads_per_disk`] requests running; more wait in its queue;
+//! * of a disk that does not get more done that way [`PoolOptions::threads_per_fast_disk`] are enough; but
+//!   no request waits longer than [`PATIENCE`] for less than the first number;
 //! * once [`crate::STUCK_PER_DISK`] of those running were given up by their callers and still do not come back,
 //!   the disk is taken to hang and further requests on it are refused at once;
 //! * a thread whose request was given up does not count against [`PoolOptions::max_threads`], and every
@@ -14,6 +16,7 @@
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod width;
 
 use std::fmt;
 use std::path::Path;
@@ -27,6 +30,10 @@ use crate::request::STUCK_AFTER;
 use crate::{IoError, Pending};
 use schedule::{LaneId, RequestId, Schedule, Wake};
 
+/// How long a request waits at most because few of its disk run at a time: it is started then, as those may
+/// hang.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
+
 /// How many threads a pool may use, and what they are like.
 #[derive(Clone)]
 pub struct PoolOptions {
@@ -39,6 +46,8 @@ pub struct PoolOptions {
     pub max_stuck: usize,
     /// Requests running at a time on one disk.
     pub threads_per_disk: usize,
+    /// The same of a disk that does not get more done with more of them.
+    pub threads_per_fast_disk: usize,
     /// Requests that may run on one disk even when `max_threads` are busy with others.
     pub guaranteed_per_disk: usize,
     /// Requests that may wait for their turn on one disk.
@@ -54,13 +63,14 @@ pub struct PoolOptions {
 }
 
 impl Default for PoolOptions {
-    /// Up to 128 threads named `io`, 64 of them per disk.
+    /// Up to 128 threads named `io`, 64 of them per disk, or 16 where these do as much.
     fn default() -> Self {
         Self {
             name: "io".to_owned(),
             max_threads: 128,
             max_stuck: 256,
             threads_per_disk: 64,
+            threads_per_fast_disk: 16,
             guaranteed_per_disk: 2,
             queue_per_disk: 4096,
             stuck_after: STUCK_AFTER,
@@ -220,12 +230,24 @@ impl Lane {
                 lane: self.clone(),
                 request,
             };
+            let waits = wake.is_none();
             self.pool.wake(wake);
-            claim
+            (claim, waits)
         });
         Pending::new(async move {
-            let claim = sent?;
-            let result = answer.await;
+            let (claim, waits) = sent?;
+            let mut answer = answer;
+            let result = if waits {
+                match tokio::time::timeout(PATIENCE, &mut answer).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        claim.overdue();
+                        answer.await
+                    }
+                }
+            } else {
+                answer.await
+            };
             claim.settled();
             result.unwrap_or_else(|_| {
                 let action = "start a thread for a request on storage".to_owned();
@@ -274,6 +296,13 @@ struct Claim {
 }
 
 impl Claim {
+    /// The request may have waited for others that hang.
+    fn overdue(&self) {
+        let pool = &self.lane.pool;
+        let wake = pool.0.schedule().overdue(self.lane.id, self.request);
+        pool.wake(wake);
+    }
+
     /// The request was answered: there is nothing to abandon.
     fn settled(mut self) {
         self.request = RequestId::NONE;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::{PoolOptions, PoolStatus, Task};
+use super::width::Width;
+use super::{PATIENCE, PoolOptions, PoolStatus, Task};
 use crate::IoError;
 use crate::request::STUCK_PER_DISK;
 
@@ -44,6 +45,7 @@ struct Running {
 struct Queued {
     task: Box<dyn Task>,
     asked: bool,
+    since: Instant,
 }
 
 /// The requests on one path.
@@ -53,6 +55,7 @@ struct LaneBooks {
     queue: BTreeMap<RequestId, Queued>,
     running: BTreeMap<RequestId, Running>,
     abandoned: usize,
+    width: Width,
 }
 
 impl LaneBooks {
@@ -78,6 +81,7 @@ pub(super) struct Schedule {
     max_threads: usize,
     max_stuck: usize,
     threads_per_disk: usize,
+    threads_per_fast_disk: usize,
     guaranteed_per_disk: usize,
     queue_per_disk: usize,
     stuck_after: Duration,
@@ -85,7 +89,7 @@ pub(super) struct Schedule {
     lanes: BTreeMap<LaneId, LaneBooks>,
     by_path: BTreeMap<PathBuf, LaneId>,
     /// Lanes with queued requests, the one that waited longest first. None of them may start another
-    /// request now: whatever makes room starts one at once.
+    /// request now: whatever makes room starts one at once, and so does [`Schedule::overdue`].
     waiting: VecDeque<LaneId>,
     /// The thread that went to sleep last is woken first: its caches are warm, and those at the other
     /// end have been idle for long enough to end.
@@ -104,6 +108,7 @@ impl Schedule {
             max_threads: options.max_threads,
             max_stuck: options.max_stuck,
             threads_per_disk: options.threads_per_disk.max(1),
+            threads_per_fast_disk: options.threads_per_fast_disk.max(1),
             guaranteed_per_disk: options.guaranteed_per_disk.max(1),
             queue_per_disk: options.queue_per_disk,
             stuck_after: options.stuck_after,
@@ -142,6 +147,7 @@ impl Schedule {
                     queue: BTreeMap::new(),
                     running: BTreeMap::new(),
                     abandoned: 0,
+                    width: Width::new(Instant::now()),
                 };
                 self.lanes.insert(id, lane);
                 id
@@ -194,8 +200,22 @@ impl Schedule {
         asked: bool,
     ) -> (RequestId, Option<Wake>) {
         let request = RequestId(self.number());
-        let queued = Queued { task, asked };
-        if self.may_start(id) {
+        let now = Instant::now();
+        let queued = Queued {
+            task,
+            asked,
+            since: now,
+        };
+        let others_wait = self
+            .lanes
+            .get(&id)
+            .is_some_and(|lane| !lane.queue.is_empty());
+        // Nobody watches over the wait of what nobody asked for.
+        let may_start = match asked {
+            true => !others_wait && self.may_start(id),
+            false => self.has_room(id, self.threads_per_disk),
+        };
+        if may_start {
             let job = self.start(id, request, queued);
             let wake = job.map(|job| self.give(job));
             return (request, wake);
@@ -205,8 +225,24 @@ impl Schedule {
                 self.waiting.push_back(id);
             }
             lane.queue.insert(request, queued);
+            lane.width.queued(now);
         }
         (request, None)
+    }
+
+    /// Starts a request that has waited for long enough, however many of its disk run, if there may be
+    /// one more at all.
+    pub(super) fn overdue(&mut self, id: LaneId, request: RequestId) -> Option<Wake> {
+        if !self.has_room(id, self.threads_per_disk) {
+            return None;
+        }
+        let lane = self.lanes.get_mut(&id)?;
+        let queued = lane.queue.remove(&request)?;
+        if lane.queue.is_empty() {
+            self.waiting.retain(|waiting| *waiting != id);
+        }
+        let job = self.start(id, request, queued)?;
+        Some(self.give(job))
     }
 
     /// The request that was given to this thread.
@@ -217,6 +253,10 @@ impl Schedule {
     /// The request came back: its thread gets the next one, or counts as asleep from now on. Whoever
     /// wakes it will not have to wait for long.
     pub(super) fn finished(&mut self, job: &Job, number: u64, thread: Thread) -> Vec<Wake> {
+        if let Some(lane) = self.lanes.get_mut(&job.lane) {
+            let waiting = !lane.queue.is_empty();
+            lane.width.done(Instant::now(), waiting);
+        }
         self.close(job.lane, job.request);
         match self.start_next() {
             Some(next) => drop(self.given.insert(number, next)),
@@ -357,8 +397,27 @@ impl Schedule {
     }
 
     fn may_start(&self, id: LaneId) -> bool {
+        self.has_room(id, self.width(id))
+    }
+
+    /// How many requests of a disk may run now. Those that nobody waits for any more do not take the place of
+    /// others.
+    fn width(&self, id: LaneId) -> usize {
+        let may_wait = |lane: &&LaneBooks| {
+            let oldest = lane.queue.first_key_value();
+            let overdue = oldest.is_some_and(|(_, queued)| queued.since.elapsed() >= PATIENCE);
+            !overdue && !lane.width.is_wide()
+        };
+        let Some(lane) = self.lanes.get(&id).filter(may_wait) else {
+            return self.threads_per_disk;
+        };
+        let narrow = self.threads_per_fast_disk.saturating_add(lane.abandoned);
+        narrow.min(self.threads_per_disk)
+    }
+
+    fn has_room(&self, id: LaneId, most: usize) -> bool {
         self.lanes.get(&id).is_some_and(|lane| {
-            lane.running.len() < self.threads_per_disk
+            lane.running.len() < most
                 && (self.running < self.max_threads || lane.waited_for() < self.guaranteed_per_disk)
         })
     }

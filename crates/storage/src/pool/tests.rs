@@ -242,6 +242,55 @@ async fn a_disk_serves_only_so_many_at_a_time_and_all_in_the_end() {
 }
 
 #[tokio::test]
+async fn requests_that_hang_do_not_keep_others_from_a_fast_disk() {
+    let pool = Pool::new(options());
+    let (few, many) = (options().threads_per_fast_disk, options().threads_per_disk);
+    let lane = pool.lane(Path::new("/a"));
+    let gate = Gate::default();
+    let hang: Vec<_> = (0..few).map(|_| hung(&lane, &gate)).collect();
+    wait_until("they run", || pool.status().running == few).await;
+    let next = number(&lane);
+    assert_eq!(pool.status().queued, 1);
+    assert_eq!(next.await, Ok(7));
+    // Up to as many as there may be at all.
+    let more: Vec<_> = (few..many - 1)
+        .map(|_| tokio::spawn(hung(&lane, &gate)))
+        .collect();
+    assert_eq!(number(&lane).await, Ok(7));
+    assert_eq!(pool.status().running, many - 1);
+    gate.open();
+    for request in hang {
+        request.await.unwrap();
+    }
+    for request in more {
+        request.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_waited_for_a_disk_that_was_full_runs_as_soon_as_one_comes_back() {
+    let pool = Pool::new(options());
+    let many = options().threads_per_disk;
+    let lane = pool.lane(Path::new("/a"));
+    let (first, gate) = (Gate::default(), Gate::default());
+    let one = tokio::spawn(hung(&lane, &first));
+    let hang: Vec<_> = (1..many)
+        .map(|_| tokio::spawn(hung(&lane, &gate)))
+        .collect();
+    wait_until("they run", || pool.status().running == many).await;
+    let mut next = number(&lane);
+    assert!(next.poll_within(PATIENCE * 3).await.is_err());
+    first.open();
+    assert_eq!(next.await, Ok(7));
+    one.await.unwrap().unwrap();
+    assert_eq!(pool.status().running, many - 1);
+    gate.open();
+    for request in hang {
+        request.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses() {
     let options = PoolOptions {
         threads_per_disk: 1,

@@ -47,7 +47,9 @@ pub(super) fn judge(said: &[String], sector: &[u8]) -> Result<(u32, u64), String
         match turn.end {
             Some(end) if end + 1 != begin + turn.writes => {
                 let writes = turn.writes;
-                return Err(format!("turn {number}: {begin} to {end} in {writes} writes"));
+                return Err(format!(
+                    "turn {number}: {begin} to {end} in {writes} writes"
+                ));
             }
             Some(end) => next = (number + 1, end + 1),
             // It was stopped in the middle.
@@ -65,7 +67,9 @@ pub(super) fn judge(said: &[String], sector: &[u8]) -> Result<(u32, u64), String
     if fits {
         Ok(on_disk)
     } else {
-        Err(format!("{on_disk:?} (turn, count) on the device after turn {last}: {before:?}"))
+        Err(format!(
+            "{on_disk:?} (turn, count) on the device after turn {last}: {before:?}"
+        ))
     }
 }
 

@@ -176,7 +176,9 @@ fn devcount(lab: &mut Lab, mode: &str, write_seconds: u32) -> Result<(), Failure
     let mut sector = [0; 512];
     File::open(lab.path("COUNTS.back"))?.read_exact(&mut sector)?;
     match count::judge(&said, &sector) {
-        Ok((turn, count)) => lab.tell(format!("{count} counted in {turn} turns, {turns:?} on the hosts")),
+        Ok((turn, count)) => lab.tell(format!(
+            "{count} counted in {turn} turns, {turns:?} on the hosts"
+        )),
         Err(wrong) => lab.note(format!("the counter: {wrong}")),
     }
     Ok(())
