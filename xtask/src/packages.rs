@@ -87,12 +87,75 @@ const NEEDS: &[Need] = &[
     },
     Need {
         purpose: Purpose::E2e,
-        why: "runs the machines that are really reset",
+        why: "runs guests, and the machines that are really reset",
         debian: "qemu-system-x86",
         fedora: "qemu-system-x86-core",
         present: || find("qemu-system-x86_64").is_some(),
     },
+    Need {
+        purpose: Purpose::E2e,
+        why: "libvirtd, which has the guests",
+        debian: "libvirt-daemon",
+        fedora: "libvirt-daemon",
+        present: || find("libvirtd").is_some(),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "its driver for QEMU",
+        debian: "libvirt-daemon-driver-qemu",
+        fedora: "libvirt-daemon-driver-qemu",
+        present: || libvirt("connection-driver/libvirt_driver_qemu.so"),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "its driver for sanlock, and the tools beside it",
+        debian: "libvirt-sanlock",
+        fedora: "libvirt-lock-sanlock",
+        present: || libvirt("lock-driver/sanlock.so"),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "the original lease daemon",
+        debian: "sanlock",
+        fedora: "sanlock",
+        present: || Program::original().is_some(),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "virsh and virt-admin",
+        debian: "libvirt-clients",
+        fedora: "libvirt-client",
+        present: || find("virsh").is_some() && find("virt-admin").is_some(),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "makes libvirt's settings as its documentation says",
+        debian: "augeas-tools",
+        fedora: "augeas",
+        present: || find("augtool").is_some(),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "joins hosts by a network",
+        debian: "iproute2",
+        fedora: "iproute",
+        present: || find("ip").is_some(),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "mounts the storage that fails on command",
+        debian: "fuse3",
+        fedora: "fuse3",
+        present: || find("fusermount3").is_some(),
+    },
 ];
+
+/// Whether libvirt has this module.
+fn libvirt(file: &str) -> bool {
+    ["/usr/lib/x86_64-linux-gnu/libvirt", "/usr/lib64/libvirt"]
+        .iter()
+        .any(|dir| Path::new(dir).join(file).is_file())
+}
 
 fn python(arguments: &[&str]) -> bool {
     let quiet = Command::new("/usr/bin/python3")
@@ -170,10 +233,12 @@ pub(crate) fn install(missing: &[&Need]) -> Result<()> {
     }
     println!("Installing what the tests use and this machine lacks (--no-install to go without):");
     name(missing, manager);
-    let packages: Vec<&str> = missing
+    let mut packages: Vec<&str> = missing
         .iter()
         .flat_map(|need| manager.package(need).split(' '))
         .collect();
+    packages.sort_unstable();
+    packages.dedup();
     let _policy = keep_services_stopped();
     match manager {
         Manager::Apt => {

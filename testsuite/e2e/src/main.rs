@@ -1,11 +1,15 @@
-//! Whole hosts: machines that are really reset, played by `cargo xtask e2e`.
+//! Whole hosts, played by `cargo xtask e2e`: machines that are really reset, and hosts of namespaces with libvirt
+//! and guests.
 
+mod case;
 mod guard;
 mod guest;
 mod image;
+mod lab;
 mod machine;
 mod packages;
 mod programs;
+mod report;
 mod resets;
 mod runner;
 mod scratch;
@@ -37,18 +41,31 @@ enum Part {
     /// Does what it is told, in a machine
     #[command(hide = true)]
     Guest(guest::Options),
+    /// Is the lab of one scenario
+    #[command(hide = true)]
+    Lab(lab::LabOptions),
+    /// Is a host of a lab
+    #[command(hide = true)]
+    Host(lab::HostOptions),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.part {
-        None => runner::run(&arguments.options),
-        Some(Part::Guard(options)) => guard::run(options).map(|()| true),
-        Some(Part::Guest(options)) => guest::run(options).map(|()| true),
+        None => runner::run(&arguments.options).map(|passed| {
+            if passed {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }),
+        Some(Part::Guard(options)) => guard::run(options).map(|()| ExitCode::SUCCESS),
+        Some(Part::Guest(options)) => guest::run(options).map(|()| ExitCode::SUCCESS),
+        Some(Part::Lab(options)) => lab::run_lab(options),
+        Some(Part::Host(options)) => lab::run_host(options),
     };
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -7,9 +7,10 @@ use clap::ValueEnum;
 use crate::resets::Times;
 
 /// Programs that were built together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Build {
-    /// The original, 3.8.5: opens its watchdog at its start, and that fires after a minute.
+    /// The original, 3.8.5: opens its watchdog at its start, and that fires after a minute. Also what the
+    /// distribution has installed, for hosts of namespaces.
     Original38,
     /// The original, 3.9.5: opens its watchdog when a client says after how long it is to fire.
     Original39,

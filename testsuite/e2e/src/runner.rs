@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::case::{self, Case, Kind, Part, Scenario};
 use crate::image::{self, Image, Parts};
-use crate::machine;
 use crate::packages::Store;
-use crate::programs::{Build, Cast, Ours, Programs};
-use crate::resets::{self, Report, SCENARIOS, Scenario};
+use crate::programs::{Ours, Programs};
+use crate::report::{self, Outcome};
 use crate::scratch::Scratch;
 
 /// How the program is called.
@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Only the scenarios whose name contains this; may be given again
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Only the scenarios for this kind of hosts
+    #[arg(long, value_name = "KIND", value_enum)]
+    kind: Option<Kind>,
     /// Also those that take minutes
     #[arg(long)]
     slow: bool,
@@ -33,13 +36,14 @@ pub(crate) struct Options {
     /// Plays each scenario so many times
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u32,
-    /// How many scenarios are played at a time; each has two machines
+    /// How many scenarios are played at a time
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
-    /// Keeps the machines' disks and logs
+    /// Keeps the hosts' disks and logs
     #[arg(long)]
     keep: bool,
-    /// Where the logs of scenarios that failed go [default: e2e/report in cargo's target directory]
+    /// Where the report goes, with the logs of scenarios that failed [default: e2e/report in cargo's target
+    /// directory]
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Where this project's programs are [default: where this one is]
@@ -74,21 +78,23 @@ impl Places {
 }
 
 impl Options {
-    fn wants(&self, scenario: &Scenario) -> bool {
-        if self.only.is_empty() {
-            return self.slow || !scenario.slow;
+    fn wants(&self, scenario: Scenario) -> bool {
+        if self.kind.is_some_and(|kind| kind != scenario.kind()) {
+            return false;
         }
-        let mut parts = self.only.iter();
-        parts.any(|part| scenario.name.contains(part.as_str()))
+        if self.only.is_empty() {
+            return self.slow || !scenario.is_slow();
+        }
+        // A scenario's whole name is that scenario only, even if others are called after it.
+        self.only.iter().any(|part| {
+            let exact = case::all().iter().any(|other| other.name() == part);
+            if exact {
+                scenario.name() == part
+            } else {
+                scenario.name().contains(part.as_str())
+            }
+        })
     }
-}
-
-/// A scenario with the programs that it is played with.
-struct Case {
-    scenario: &'static Scenario,
-    cast: Cast,
-    /// Its directory's name.
-    label: String,
 }
 
 /// How many scenarios ended how.
@@ -102,9 +108,9 @@ struct Count {
 /// Plays what was asked for. Whether all went well.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     if options.list {
-        for scenario in SCENARIOS {
-            let slow = if scenario.slow { "slow" } else { "" };
-            println!("{:<16} {slow:<5} {}", scenario.name, scenario.what);
+        for scenario in case::all() {
+            let slow = if scenario.is_slow() { "slow" } else { "" };
+            println!("{:<24} {slow:<5} {}", scenario.name(), scenario.what());
         }
         return Ok(true);
     }
@@ -114,38 +120,48 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let begin = Instant::now();
     let ours = Ours::new(&places.ours);
     let mut count = Count::default();
-    let mut playable = VecDeque::new();
+    let mut outcomes = Vec::new();
+    let mut playable = Vec::new();
+    if let Some(others) = case::others_in_place(&cases, &ours) {
+        println!("not built, so the distribution's are used: {others}");
+    }
     for case in cases {
         match case.impossible(&ours) {
-            Some(why) => count.skip(&case, &why),
-            None => playable.push_back(case),
+            Some(why) => outcomes.push(count.skip(case, why)),
+            None => playable.push(case),
         }
     }
-    if !playable.is_empty() {
-        let mut builds: Vec<Build> = playable
-            .iter()
-            .flat_map(|case| case.cast.builds())
-            .collect();
-        builds.sort_unstable();
-        builds.dedup();
+    let mut stage = Stage {
+        image: None,
+        dir: scratch.dir(),
+        ours: &places.ours,
+        report: &places.report,
+        keep: options.keep,
+    };
+    let builds = case::builds(&playable);
+    if !builds.is_empty() {
         match Parts::fetch(&Store::new(&places.cache), &builds) {
             Ok(parts) => {
                 let image = image::make(&parts, &builds, &ours, scratch.dir())
                     .context("cannot make what the machines boot")?;
-                let stage = Stage {
-                    image,
-                    dir: scratch.dir(),
-                    report: &places.report,
-                    keep: options.keep,
-                };
-                stage.play_all(playable, options.jobs, &mut count);
+                stage.image = Some(image);
             }
             Err(error) => {
-                for case in &playable {
-                    count.skip(case, &format!("{error:#}"));
+                let (machines, others) = playable
+                    .into_iter()
+                    .partition(|case| matches!(case.part, Part::Reset(..)));
+                playable = others;
+                let machines: Vec<Case> = machines;
+                for case in machines {
+                    outcomes.push(count.skip(case, format!("{error:#}")));
                 }
             }
         }
+    }
+    outcomes.extend(stage.play_all(playable.into(), options.jobs, &mut count));
+    match report::write(&places.report, &outcomes) {
+        Ok(page) => println!("report: {}", page.display()),
+        Err(error) => println!("no report: {error:#}"),
     }
     println!(
         "{} s\n{} passed, {} failed, {} skipped",
@@ -158,9 +174,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 }
 
 fn cases(options: &Options) -> Result<Vec<Case>> {
-    let wanted: Vec<&Scenario> = SCENARIOS
-        .iter()
-        .filter(|scenario| options.wants(scenario))
+    let wanted: Vec<Scenario> = case::all()
+        .into_iter()
+        .filter(|scenario| options.wants(*scenario))
         .collect();
     ensure!(
         !wanted.is_empty(),
@@ -169,13 +185,10 @@ fn cases(options: &Options) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for programs in &options.programs {
         for scenario in &wanted {
-            for cast in programs.casts() {
+            for part in scenario.parts(*programs) {
                 for _ in 0..options.repeat {
-                    cases.push(Case {
-                        scenario,
-                        cast,
-                        label: format!("{:03}-{}", cases.len() + 1, scenario.name),
-                    });
+                    let label = format!("{:03}-{}", cases.len() + 1, scenario.name());
+                    cases.push(Case { part, label });
                 }
             }
         }
@@ -183,45 +196,28 @@ fn cases(options: &Options) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-impl Case {
-    fn title(&self) -> String {
-        format!("{:<16} {}", self.scenario.name, self.cast.name())
-    }
-
-    /// What this machine lacks for it.
-    fn impossible(&self, ours: &Ours) -> Option<String> {
-        let here = |name: &str| {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
-        };
-        let needed = [machine::QEMU, "apt-get", "dpkg-deb", "ldd"];
-        let lacking = needed.iter().find(|name| !here(name));
-        if let Some(name) = lacking {
-            return Some(format!("{name} is not installed"));
-        }
-        ours.missing(self.cast)
-    }
-}
-
 impl Count {
-    fn skip(&mut self, case: &Case, why: &str) {
+    fn skip(&mut self, case: Case, why: String) -> Outcome {
         self.skipped += 1;
         println!("skipped {}: {why}", case.title());
+        Outcome::skipped(case, why)
     }
 }
 
 /// Where scenarios are played.
 struct Stage<'a> {
-    image: Image,
+    /// What machines boot, if one is to be booted.
+    image: Option<Image>,
     dir: &'a Path,
+    ours: &'a Path,
     report: &'a Path,
     keep: bool,
 }
 
 impl Stage<'_> {
-    fn play_all(&self, cases: VecDeque<Case>, jobs: usize, count: &mut Count) {
+    fn play_all(&self, cases: VecDeque<Case>, jobs: usize, count: &mut Count) -> Vec<Outcome> {
         let queue = Mutex::new(cases);
-        let count = Mutex::new(count);
+        let done = Mutex::new((count, Vec::new()));
         std::thread::scope(|scope| {
             for _ in 0..jobs.max(1) {
                 scope.spawn(|| {
@@ -230,42 +226,46 @@ impl Stage<'_> {
                         let Some(case) = next else {
                             return;
                         };
-                        let passed = self.play(&case);
-                        let mut count = locked(&count);
-                        if passed {
-                            count.passed += 1;
+                        let outcome = self.play(case);
+                        let mut done = locked(&done);
+                        if outcome.played.faults.is_empty() {
+                            done.0.passed += 1;
                         } else {
-                            count.failed += 1;
+                            done.0.failed += 1;
                         }
+                        done.1.push(outcome);
                     }
                 });
             }
         });
+        let (_, mut outcomes) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcomes.sort_by(|one: &Outcome, other| one.case.label.cmp(&other.case.label));
+        outcomes
     }
 
     /// Plays one and says what became of it.
-    fn play(&self, case: &Case) -> bool {
+    fn play(&self, case: Case) -> Outcome {
         println!("playing {}", case.title());
         let begin = Instant::now();
         let dir = self.dir.join(&case.label);
-        let played = fs::create_dir(&dir)
-            .context("cannot create a directory")
-            .and_then(|()| resets::play(case.scenario, case.cast, &self.image, &dir));
-        let faults = match &played {
-            Ok(report) => report.faults().to_vec(),
-            Err(error) => vec![format!("{error:#}")],
-        };
-        let passed = faults.is_empty();
+        let played = case.play(self.image.as_ref(), self.ours, &dir);
+        let passed = played.faults.is_empty();
         let word = if passed { "ok     " } else { "FAILED " };
-        let times = played.as_ref().map(Report::to_string).unwrap_or_default();
-        let took = begin.elapsed().as_secs();
-        let mut text = format!("{word} {}  {times}  ({took} s)", case.title());
-        for fault in faults {
-            text.push_str(&format!("\n        {fault}"));
+        let took = begin.elapsed();
+        let mut text = format!(
+            "{word} {}  {}  ({} s)",
+            case.title(),
+            played.line,
+            took.as_secs()
+        );
+        for fault in &played.faults {
+            text.push_str(&format!("\n        {}", fault.replace('\n', "\n        ")));
         }
+        let logs = report::read_logs(&dir);
         if !passed {
-            match keep_logs(&dir, &self.report.join(&case.label)) {
-                Ok(kept) => text.push_str(&format!("\n        logs: {}", kept.display())),
+            let to = self.report.join(&case.label);
+            match case::keep_logs(&dir, &to) {
+                Ok(()) => text.push_str(&format!("\n        logs: {}", to.display())),
                 Err(error) => text.push_str(&format!("\n        no logs: {error:#}")),
             }
         }
@@ -274,23 +274,14 @@ impl Stage<'_> {
             // What cannot be removed now is removed with the directory above it.
             let _ = fs::remove_dir_all(&dir);
         }
-        passed
-    }
-}
-
-/// Copies what the machines wrote, in place of what an earlier run left there.
-fn keep_logs(dir: &Path, to: &Path) -> Result<PathBuf> {
-    if to.is_dir() {
-        fs::remove_dir_all(to).with_context(|| format!("cannot empty {}", to.display()))?;
-    }
-    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
-            fs::copy(&path, to.join(name))?;
+        Outcome {
+            case,
+            played,
+            took,
+            skipped: None,
+            logs,
         }
     }
-    Ok(to.to_owned())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -99,6 +99,18 @@ pub(crate) const STEPS: &[Step] = &[
         run: demo,
     },
     Step {
+        name: "e2e-original",
+        what: "the scenarios with libvirtd describe the original",
+        quick: false,
+        run: e2e_original,
+    },
+    Step {
+        name: "e2e-ours",
+        what: "ours does the same under libvirtd",
+        quick: false,
+        run: e2e_ours,
+    },
+    Step {
         name: "fuzz",
         what: "each fuzz target for a while",
         quick: false,
@@ -264,6 +276,29 @@ fn demo(_: &Context) -> Result<Outcome> {
     Ok(Outcome::Ran(single(
         workspace::cargo().args(["xtask", "demo"]),
     )?))
+}
+
+fn e2e_original(context: &Context) -> Result<Outcome> {
+    e2e(context, "original")
+}
+
+fn e2e_ours(context: &Context) -> Result<Outcome> {
+    e2e(context, "ours")
+}
+
+/// Those with hosts of namespaces: machines take too long.
+fn e2e(context: &Context, programs: &str) -> Result<Outcome> {
+    let mut command = workspace::cargo();
+    command.args(["xtask", "e2e"]);
+    if context.options.no_install {
+        command.arg("--no-install");
+    }
+    command.args(["--kind", "namespaces", "--programs", programs]);
+    // Mostly they wait.
+    command.args(["--jobs", "2"]);
+    let report = workspace::target().join("e2e/report").join(programs);
+    command.arg("--report").arg(report);
+    counted(&mut command, Counting::Last)
 }
 
 /// A part of the toolchain that need not be there. Fetched where rustup can; else why it is missing.

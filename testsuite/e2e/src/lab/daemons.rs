@@ -1,0 +1,139 @@
+//! The daemons of a host: started as services are, ended as accidents end them.
+
+use std::fs::OpenOptions;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::host::Host;
+use super::story::Kind;
+
+/// How long a daemon may take to answer, or to end: on a busy computer.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A daemon of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Daemon {
+    Sanlock,
+    Libvirtd,
+    Virtlockd,
+}
+
+impl Daemon {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Daemon::Sanlock => "sanlock",
+            Daemon::Libvirtd => "libvirtd",
+            Daemon::Virtlockd => "virtlockd",
+        }
+    }
+
+    fn command(self, host: &Host) -> Vec<&'static str> {
+        match self {
+            Daemon::Sanlock => {
+                let name = host.name();
+                vec![
+                    "sanlock", "daemon", "-D", "-w", "0", "-U", "root", "-G", "root", "-e", name,
+                ]
+            }
+            Daemon::Libvirtd => vec!["libvirtd", "--listen"],
+            Daemon::Virtlockd => vec!["virtlockd"],
+        }
+    }
+
+    /// What succeeds when it serves.
+    fn probe(self) -> &'static [&'static str] {
+        match self {
+            Daemon::Sanlock => &["sanlock", "client", "status"],
+            Daemon::Libvirtd => &["virsh", "--connect", "qemu:///system", "list"],
+            Daemon::Virtlockd => &[
+                "virt-admin",
+                "--connect",
+                "virtlockd:///system",
+                "server-list",
+            ],
+        }
+    }
+}
+
+impl Host {
+    /// Starts a daemon and waits until it answers. Its output is a log.
+    pub(crate) fn start_daemon(&self, daemon: Daemon) -> Result<()> {
+        let name = daemon.name();
+        let log = self.plan.log.join(format!("{name}.log"));
+        let output = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
+        let words = daemon.command(self).join(" ");
+        let script = format!("echo $$ > /run/lab/{name}.pid; exec {words}");
+        let mut child = self
+            .command("sh")
+            .args(["-c", &script])
+            // Where it may not raise its limits, the C program would end.
+            .env("SANLOCK_PRIVILEGED", "0")
+            .env(
+                "LIBVIRT_LOG_FILTERS",
+                "1:locking 3:qemu.qemu_cgroup 2:qemu 3:*",
+            )
+            .env("LIBVIRT_LOG_OUTPUTS", "1:stderr")
+            .stdout(Stdio::from(output.try_clone()?))
+            .stderr(Stdio::from(output))
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        self.teller
+            .tell(Kind::Command, Some(self.name()), words.clone());
+        self.until(&format!("{name} answers"), PATIENCE, |host| {
+            if let Some(status) = child.try_wait()? {
+                anyhow::bail!("{name} on {} ended: {status}; see its log", host.name());
+            }
+            Ok(host.quietly(daemon.probe())?.ok)
+        })?;
+        Ok(())
+    }
+
+    /// A daemon's process id, on the host.
+    pub(crate) fn pid_of(&self, daemon: Daemon) -> Result<u32> {
+        let file = format!("/run/lab/{}.pid", daemon.name());
+        self.read(&file)
+            .and_then(|text| text.trim().parse().ok())
+            .with_context(|| format!("{} was not started on {}", daemon.name(), self.name()))
+    }
+
+    /// Whether a process of the host still runs.
+    pub(crate) fn is_alive(&self, pid: u32) -> bool {
+        self.read(&format!("/proc/{pid}/stat"))
+            .is_some_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
+    }
+
+    /// Sends a daemon a signal.
+    pub(crate) fn signal_daemon(&self, daemon: Daemon, signal: &str) -> Result<()> {
+        self.inject(format!("{} gets SIG{signal}", daemon.name()));
+        let pid = self.pid_of(daemon)?.to_string();
+        let said = self.quietly(&["kill", &format!("-{signal}"), &pid])?;
+        ensure!(said.ok, "cannot signal {}: {}", daemon.name(), said.text);
+        Ok(())
+    }
+
+    /// Kills a daemon, by surprise.
+    pub(crate) fn kill_daemon(&self, daemon: Daemon) -> Result<()> {
+        let pid = self.pid_of(daemon)?;
+        self.signal_daemon(daemon, "KILL")?;
+        self.gone(daemon, pid)
+    }
+
+    /// Ends a daemon as a service manager does.
+    pub(crate) fn stop_daemon(&self, daemon: Daemon) -> Result<()> {
+        let pid = self.pid_of(daemon)?;
+        self.signal_daemon(daemon, "TERM")?;
+        self.gone(daemon, pid)
+    }
+
+    fn gone(&self, daemon: Daemon, pid: u32) -> Result<()> {
+        let what = format!("{} is gone", daemon.name());
+        self.until(&what, PATIENCE, |host| Ok(!host.is_alive(pid)))
+            .map(drop)
+    }
+}

@@ -1,0 +1,26 @@
+//! Hosts of namespaces: libvirtd, its lock manager and guests, as on two computers with shared storage.
+
+#![allow(dead_code, reason = "scenarios that use the rest of it follow")]
+
+mod daemons;
+mod enclosure;
+mod faults;
+mod guest;
+mod host;
+mod init;
+mod leases;
+mod libvirt;
+mod mounts;
+mod network;
+mod play;
+mod scenario;
+mod scenarios;
+mod stage;
+mod story;
+
+pub(crate) use init::{Options as HostOptions, run as run_host};
+pub(crate) use play::{Options as LabOptions, inside as run_lab, play};
+pub(crate) use scenario::Scenario;
+pub(crate) use scenarios::SCENARIOS;
+pub(crate) use stage::{Lab, missing, not_built};
+pub(crate) use story::Story;

@@ -1,0 +1,67 @@
+//! What a scenario is: data, and what is done.
+
+use anyhow::Result;
+
+use super::Lab;
+
+/// The lock manager that libvirt is told to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manager {
+    Sanlock,
+    Lockd,
+    None,
+}
+
+/// Where the leases are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    /// A directory that both hosts see.
+    Directory,
+    /// The same, through a file system that fails on command, on each host by itself.
+    Faulty,
+}
+
+/// A program that does not do what it is for, in place of a good one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// Whose place it takes.
+    pub(crate) program: &'static str,
+    pub(crate) script: &'static str,
+}
+
+/// What hosts there are, and how they are set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) hosts: u8,
+    pub(crate) manager: Manager,
+    pub(crate) storage: Storage,
+    /// sanlock: a lease for each disk without being asked for it.
+    pub(crate) auto_leases: bool,
+    /// sanlock: no guest without leases.
+    pub(crate) require_leases: bool,
+    /// sanlock: other host ids than 1 and 2.
+    pub(crate) host_ids: Option<[u8; 2]>,
+    pub(crate) broken: Option<Broken>,
+}
+
+impl Setup {
+    pub(super) const fn new(manager: Manager, hosts: u8) -> Setup {
+        Setup {
+            hosts,
+            manager,
+            storage: Storage::Directory,
+            auto_leases: true,
+            require_leases: false,
+            host_ids: None,
+            broken: None,
+        }
+    }
+}
+
+/// A scenario.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) setup: Setup,
+    pub(crate) play: fn(&mut Lab) -> Result<()>,
+}

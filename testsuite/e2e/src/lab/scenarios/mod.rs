@@ -1,0 +1,28 @@
+//! The scenarios, a file for each subject.
+
+mod dual_host;
+mod hot_plug;
+mod lifecycle;
+mod migration;
+mod sharing;
+mod single_host;
+
+use super::scenario::Scenario;
+
+/// All of them.
+pub(crate) const SCENARIOS: &[&[Scenario]] = &[
+    single_host::SCENARIOS,
+    dual_host::SCENARIOS,
+    migration::SCENARIOS,
+    lifecycle::SCENARIOS,
+    sharing::SCENARIOS,
+    hot_plug::SCENARIOS,
+];
+
+/// The scenario of this name.
+pub(super) fn find(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS
+        .iter()
+        .flat_map(|group| group.iter())
+        .find(|scenario| scenario.name == name)
+}
