@@ -23,8 +23,18 @@ pub(crate) fn line(made: &Made) -> String {
     }
 }
 
-/// The table, the slowest, the skipped and, as the last line, the count. Whether anything failed.
+/// The skipped, the table, the slowest and, as the last line, the count. Whether anything failed.
 pub(crate) fn print(made: &[Made], total: Duration) -> bool {
+    println!();
+    for one in made {
+        if let Some(why) = &one.skipped {
+            println!("skipped: {}: {why}", one.name);
+        }
+        for (why, names) in by_reason(&one.counts.skipped_names) {
+            println!("skipped: {}: {}: {why}", one.name, names.join(", "));
+        }
+    }
+
     let mut table = Table::new(&[
         ("step", Align::Left),
         ("result", Align::Left),
@@ -61,15 +71,6 @@ pub(crate) fn print(made: &[Made], total: Duration) -> bool {
         .map(|one| format!("{} {}", one.name, seconds(one.duration)))
         .collect();
     println!("{} in all; slowest: {}", seconds(total), slowest.join(", "));
-
-    for one in made {
-        if let Some(why) = &one.skipped {
-            println!("skipped: {}: {why}", one.name);
-        }
-        for name in &one.counts.skipped_names {
-            println!("skipped: {}: {name}", one.name);
-        }
-    }
     println!(
         "\n{} passed, {} failed, {} skipped",
         sum.passed, sum.failed, sum.skipped
@@ -77,6 +78,31 @@ pub(crate) fn print(made: &[Made], total: Duration) -> bool {
     sum.failed > 0
 }
 
+/// What was skipped for the same reason, together; the reasons in the order in which they came.
+fn by_reason(skipped: &[String]) -> Vec<(&str, Vec<&str>)> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for one in skipped {
+        let (name, why) = one.split_once(": ").unwrap_or((one, "ignored"));
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((why, vec![name])),
+        }
+    }
+    reasons
+}
+
 fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_reason;
+
+    #[test]
+    fn a_reason_is_said_once() {
+        let skipped = ["a: no disk: sdb", "b", "c: no disk: sdb"].map(str::to_owned);
+        let told = [("no disk: sdb", vec!["a", "c"]), ("ignored", vec!["b"])];
+        assert_eq!(by_reason(&skipped), told);
+    }
 }
