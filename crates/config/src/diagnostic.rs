@@ -54,7 +54,8 @@ const SHOWN_BEFORE: usize = 30;
 impl Diagnostic {
     /// A finding at these bytes of `text`, which is the content of `file`. Of a place of several lines the first is
     /// marked.
-    pub(crate) fn at(
+    #[must_use]
+    pub fn at(
         severity: Severity,
         file: &Path,
         text: &[u8],
