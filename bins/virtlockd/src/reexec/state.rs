@@ -263,3 +263,45 @@ pub(crate) fn law(bytes: &[u8]) -> bool {
         Err(_) => bytes.len() > STATE_MAX / 8,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OF_C: &str =
+        include_str!("../../../../testsuite/fuzz/seeds/virtlockd_state/of_the_c_daemon");
+    const OF_OURS: &str = include_str!("../../../../testsuite/fuzz/seeds/virtlockd_state/of_ours");
+    const LEAST: &str = include_str!("../../../../testsuite/fuzz/seeds/virtlockd_state/least");
+
+    #[test]
+    fn what_the_c_daemon_writes_is_written_with_every_key() {
+        for text in [OF_C, OF_OURS] {
+            let state = State::parse(text.as_bytes()).unwrap();
+            let [read, written]: [serde_json::Value; 2] = [
+                serde_json::from_str(text).unwrap(),
+                serde_json::from_slice(&state.text().unwrap()).unwrap(),
+            ];
+            assert_eq!(read, written);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense() {
+        let state = State::parse(OF_C.as_bytes()).unwrap();
+        assert_eq!(state.descriptors().count(), 8);
+        assert!(State::parse(LEAST.as_bytes()).is_ok());
+        for (from, to, why) in [
+            ("\"fd\": 13", "\"fd\": 10", "descriptor 10 is there twice"),
+            ("\"fd\": 13", "\"fd\": 2147483648", "i32"),
+            ("\"virtlockd\"", "\"virtlogd\"", "unknown field"),
+            ("\"magic\"", "\"magi\"", "missing field `magic`"),
+            ("\"ownerName\": \"guest\"", "\"ownerName\": null", "null"),
+        ] {
+            let wrong = State::parse(OF_C.replace(from, to).as_bytes()).unwrap_err();
+            assert!(wrong.contains(why), "{wrong}");
+        }
+        for cut in 0..OF_C.len() {
+            assert!(State::parse(&OF_C.as_bytes()[..cut]).is_err());
+        }
+    }
+}

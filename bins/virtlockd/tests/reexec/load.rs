@@ -43,8 +43,7 @@ pub fn many_locks(lab: &Lab) {
     let looks = Watcher::start(Deed::Look, &files, pid);
     let tries = Watcher::start(Deed::Try, &files, pid);
     let mut before = lab.programs[0].name;
-    let mut rounds = 1;
-    for program in &lab.programs[1..] {
+    for (round, program) in (1..).zip(&lab.programs[1..]) {
         // What the C daemon has not answered when it is replaced is never answered, so nobody asks it meanwhile.
         let asks = before != "C";
         let ((took, answered), longest) = with_a_caller(&host.socket(), asks, || {
@@ -67,8 +66,7 @@ pub fn many_locks(lab: &Lab) {
             assert!(missing.contains("is not locked"), "{missing}");
         }
         // A new one, which stays.
-        let mut new = Client::registered(&host.socket(), NOBODY - 1000 - rounds);
-        rounds += 1;
+        let mut new = Client::registered(&host.socket(), NOBODY - 1000 - round);
         let refused = new.acquire(("", &image), 0);
         assert!(refused.contains("is locked"), "{refused}");
         clients.push(new);

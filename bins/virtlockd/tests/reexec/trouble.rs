@@ -46,7 +46,7 @@ pub fn a_program_that_cannot_run(lab: &Lab) {
     let mut client = Client::registered(&host.socket(), NOBODY);
     let image = lab.file("image");
     assert_eq!(client.acquire(("", &image), 0), "ok");
-    let watcher = Watcher::start(Deed::Try, &[image.clone()], host.daemon().pid());
+    let watcher = Watcher::start(Deed::Try, std::slice::from_ref(&image), host.daemon().pid());
     let (before, inherited) = (runs(host.daemon().pid()), inheritable(&host));
     let whole = std::fs::read(&lab.programs[0].file).unwrap();
     for (name, contents, mode) in [
@@ -200,7 +200,7 @@ pub fn an_owner_that_is_being_ended(lab: &Lab) {
     let host = lab.host("");
     let file = lab.file("disk");
     let mut owner = Owner::start(&host, &file, true);
-    let watcher = Watcher::start(Deed::Try, &[file.clone()], host.daemon().pid());
+    let watcher = Watcher::start(Deed::Try, std::slice::from_ref(&file), host.daemon().pid());
     assert_eq!(owner.says("close"), "closed");
     wait_until("it is asked to end", || {
         host.messages().contains("ending it")
@@ -225,7 +225,8 @@ pub fn again_and_again(lab: &Lab) {
     let mut client = Client::registered(&host.socket(), NOBODY);
     assert_eq!(client.acquire(("", &image), 0), "ok");
     let pid = host.daemon().pid();
-    let watchers = [Deed::Look, Deed::Try].map(|deed| Watcher::start(deed, &[image.clone()], pid));
+    let watchers =
+        [Deed::Look, Deed::Try].map(|deed| Watcher::start(deed, std::slice::from_ref(&image), pid));
     // Whenever they come: while it waits, writes, starts.
     for round in 0..100 {
         let signal = match round % 10 {
