@@ -89,17 +89,21 @@ pub async fn acquire_shared(
     }
 }
 
-/// The owner that is in the way, if it says that it will not be for long.
+/// The owner that is in the way, if it is worth while to look again soon.
+///
+/// It may say so itself. One that we have just written down as the owner, as its proposal was chosen in our
+/// ballot, cannot have said: it may want to share as well, and whether it does shows at the next look.
+///
+/// With something to take back, that comes first.
 fn held_for_a_moment(error: &AcquireError) -> Option<Box<crate::Owner>> {
-    let held = matches!(
-        error.error,
-        Error::OwnerAlive { .. } | Error::Owned { .. } | Error::MadeOtherOwner { .. }
-    );
-    let owner = error
-        .error
-        .owner()
-        .filter(|owner| held && owner.short_hold)?;
-    Some(Box::new(owner.clone()))
+    let says_so = match error.error {
+        _ if error.undo.is_some() => return None,
+        Error::OwnerAlive { .. } | Error::Owned { .. } => true,
+        Error::MadeOtherOwner { .. } => false,
+        _ => return None,
+    };
+    let owner = error.error.owner()?;
+    (owner.short_hold || !says_so).then(|| Box::new(owner.clone()))
 }
 
 /// Turns an exclusive hold into a shared one: first the mark, then the leader.

@@ -85,6 +85,50 @@ async fn whoever_wants_to_share_says_that_it_takes_only_a_moment() {
     );
 }
 
+/// Another host has proposed itself, and more than half have accepted it.
+fn proposed_by(world: &World, host: u64) {
+    world.set_dblock(host, proposal(host, host, host, 1));
+    live(world, host);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_our_own_ballot_made_may_want_to_share_as_well() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    proposed_by(&world, 7);
+    // It shares the lease and gives it up before we look again.
+    world.disk.before(6, |disk| {
+        let made = disk.leader(RESOURCE);
+        assert_eq!((made.owner_id, made.write_id), (HostId(7), HostId(1)));
+        let freed = Leader {
+            timestamp: ondisk::Timestamp::FREE,
+            write_id: HostId(7),
+            ..made
+        };
+        disk.poke_leader(RESOURCE, &freed);
+        let mut sector = disk.peek(RESOURCE + 8 * 512, 512);
+        ondisk::ModeBlock::shared(Generation(1)).encode(&mut sector);
+        disk.poke(RESOURCE + 8 * 512, &sector);
+    });
+    let held = shared(&world, &ctx, 1).await.unwrap();
+    assert_eq!((held.mode, held.leader.lver), (Mode::Shared, Lver(2)));
+    assert!(world.mode(1).is_shared() && world.mode(7).is_shared());
+    assert!(!world.leader().is_owned());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_our_own_ballot_made_and_that_stays_is_left_in_peace() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    proposed_by(&world, 7);
+    let error = shared(&world, &ctx, 1).await.unwrap_err();
+    assert_eq!((error.code(), error.undo.is_none()), (-243, true));
+    assert_eq!(world.leader().owner_id, HostId(7));
+    assert!(world.requests().ends_with("W 0, R A, R -, R 8"));
+    // Whoever wants it alone has been answered at once.
+    let (world, ctx) = (World::new(SMALL), context(10));
+    proposed_by(&world, 7);
+    assert_eq!(exclusive(&world, &ctx).await.unwrap_err().code(), -245);
+}
+
 async fn exclusive_after_release(world: &World, ctx: &Context) -> Leader {
     world.set_dblock(1, Dblock::default());
     world.set_leader(|leader| leader.flags |= Leader::SHORT_HOLD);
