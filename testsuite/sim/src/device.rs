@@ -69,6 +69,12 @@ impl Device {
         }
     }
 
+    /// The process that had it open is gone.
+    pub fn process_died(&mut self) {
+        self.turn_clock();
+        self.device.process_died();
+    }
+
     fn turn_clock(&mut self) {
         let until = self.frozen_at.unwrap_or_else(Instant::now);
         let ran = until

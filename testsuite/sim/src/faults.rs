@@ -56,11 +56,18 @@ pub enum FaultKind {
     NoWatchdog,
     /// wdmd is stopped (`SIGSTOP`), and tests late if at all.
     WdmdStopped,
+    /// wdmd is killed: the kernel closes its device, which fires if it was armed. Nobody starts it again before the
+    /// host was reset.
+    WdmdKilled,
+    /// wdmd's test script fails.
+    ScriptFails,
+    /// wdmd's test script does not end.
+    ScriptHangs,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Slow,
         Self::Late,
         Self::Hang,
@@ -84,7 +91,14 @@ impl FaultKind {
         Self::HelperStuck,
         Self::NoWatchdog,
         Self::WdmdStopped,
+        Self::WdmdKilled,
+        Self::ScriptFails,
+        Self::ScriptHangs,
     ];
+
+    /// Those that [`plan`] draws from. The others are of [`plan_for_wdmd`], so that they do not crowd out what shows
+    /// more.
+    const DRAWN: usize = 23;
 
     /// Its name, for statistics.
     #[must_use]
@@ -113,6 +127,9 @@ impl FaultKind {
             Self::HelperStuck => "fault: helper does not take signals",
             Self::NoWatchdog => "fault: wdmd unreachable",
             Self::WdmdStopped => "fault: wdmd stopped (SIGSTOP)",
+            Self::WdmdKilled => "fault: wdmd killed",
+            Self::ScriptFails => "fault: test script fails",
+            Self::ScriptHangs => "fault: test script hangs",
         }
     }
 
@@ -170,14 +187,16 @@ pub struct Limits {
     pub late: Duration,
     /// How long a host may stand still together with its watchdog.
     pub unwatched: Duration,
+    /// From the last keepalive to the reset.
+    pub fire: Duration,
 }
 
 /// Draws a plan: of a random subset of all kinds, so many faults as the length of the run allows.
 #[must_use]
 pub fn plan(random: &mut Random, limits: &Limits) -> Vec<Planned> {
-    let all = FaultKind::ALL;
+    let all = FaultKind::ALL.into_iter().take(FaultKind::DRAWN);
     let share = random.one_of(&[80, 200, 350, 600]);
-    let enabled: Vec<_> = all.into_iter().filter(|_| random.permille(share)).collect();
+    let enabled: Vec<_> = all.filter(|_| random.permille(share)).collect();
     if enabled.is_empty() {
         return Vec::new();
     }
@@ -190,6 +209,25 @@ pub fn plan(random: &mut Random, limits: &Limits) -> Vec<Planned> {
         at += random.time(Duration::from_millis(50)..between * 2);
     }
     planned
+}
+
+/// Draws what befalls wdmd on top of that, in some runs: it is killed, or its script, if there is one, fails.
+#[must_use]
+pub fn plan_for_wdmd(random: &mut Random, limits: &Limits, scripts: bool) -> Vec<Planned> {
+    let mut kinds = Vec::new();
+    if random.permille(100) {
+        kinds.push(FaultKind::WdmdKilled);
+    }
+    if scripts {
+        let some = random.index(3);
+        let of_scripts = [FaultKind::ScriptFails, FaultKind::ScriptHangs];
+        kinds.extend((0..some).map(|_| random.one_of(&of_scripts)));
+    }
+    let draw = |kind| {
+        let at = random.time(Duration::ZERO..limits.length);
+        one(random, limits, kind, at)
+    };
+    kinds.into_iter().map(draw).collect()
 }
 
 fn one(random: &mut Random, limits: &Limits, kind: FaultKind, at: Duration) -> Planned {
@@ -284,6 +322,7 @@ mod tests {
             host_dead: Duration::from_secs(140),
             late: Duration::from_secs(48),
             unwatched: Duration::from_secs(40),
+            fire: Duration::from_secs(60),
         }
     }
 
@@ -294,7 +333,8 @@ mod tests {
             let first = plan(&mut Random::new(seed, 0), &limits());
             let again = plan(&mut Random::new(seed, 0), &limits());
             assert_eq!(format!("{first:?}"), format!("{again:?}"));
-            for fault in first {
+            let more = plan_for_wdmd(&mut Random::new(seed, 6), &limits(), true);
+            for fault in first.into_iter().chain(more) {
                 kinds.insert(fault.kind);
                 assert!(fault.at < limits().length && !fault.hosts.is_empty());
                 if matches!(fault.kind, FaultKind::MachinePaused | FaultKind::Suspended) {

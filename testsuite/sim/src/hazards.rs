@@ -1,7 +1,19 @@
-//! The mistakes that can be switched on, by name: those of the algorithms and those of the daemon.
+//! The mistakes that can be switched on, by name: those of the algorithms, of the lease daemon and of wdmd.
+
+use std::collections::BTreeSet;
 
 use paxos::Hazard;
-use sanlock::manager::{DaemonHazard, Hazards};
+use sanlock::manager::DaemonHazard;
+use wdmd::watchdog::Hazard as WdmdHazard;
+
+/// The mistakes that are switched on: none by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hazards {
+    /// Those of the lease daemon and of its algorithms.
+    pub sanlock: sanlock::manager::Hazards,
+    /// Those of wdmd.
+    pub wdmd: BTreeSet<WdmdHazard>,
+}
 
 /// Mistakes that nothing can come of alone, as each hides the other; they can be looked for together, as in
 /// `--hazard IgnoreLargerLver+IgnoreLeaderInBallot`.
@@ -40,7 +52,8 @@ pub fn names() -> Vec<String> {
         .filter(|hazard| !TOGETHER.iter().any(|together| together.contains(hazard)))
         .map(|hazard| format!("{hazard:?}"));
     let daemon = DaemonHazard::ALL.iter().map(|hazard| format!("{hazard:?}"));
-    alone.chain(daemon).collect()
+    let wdmd = WdmdHazard::ALL.iter().map(|hazard| format!("{hazard:?}"));
+    alone.chain(daemon).chain(wdmd).collect()
 }
 
 /// Those of these names, switched on, if there are such.
@@ -55,13 +68,17 @@ pub fn by_name(names: &str) -> Option<Hazards> {
         let daemon = DaemonHazard::ALL
             .into_iter()
             .find(|one| format!("{one:?}") == name);
-        if lease.is_none() && daemon.is_none() {
+        let wdmd = WdmdHazard::ALL
+            .into_iter()
+            .find(|one| format!("{one:?}") == name);
+        if lease.is_none() && daemon.is_none() && wdmd.is_none() {
             return None;
         }
         leases.extend(lease);
-        hazards.daemon.extend(daemon);
+        hazards.sanlock.daemon.extend(daemon);
+        hazards.wdmd.extend(wdmd);
     }
-    hazards.leases = leases.into_iter().collect();
+    hazards.sanlock.leases = leases.into_iter().collect();
     Some(hazards)
 }
 

@@ -10,7 +10,7 @@ use crate::faults::{FaultKind, Planned, combined};
 use crate::gate::Gate;
 use crate::machine::{ActiveFault, Machine};
 use crate::trace::{Event, Why};
-use crate::watchdog::test_interval;
+use crate::watchdog::{Script, test_interval};
 use crate::world::World;
 
 /// Makes one fault of the plan happen, and ends it.
@@ -152,6 +152,40 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
             hold(&machine.world, &[gate], planned.lasts).await;
             machine.state().hinder(false);
             machine.state().wdmd_stopped -= 1;
+        }
+        FaultKind::WdmdKilled => {
+            let Some(boots) = machine.kill_wdmd() else {
+                return;
+            };
+            seen();
+            machine.state().hinder(true);
+            while machine.state().boots == boots {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            machine.state().hinder(false);
+            return;
+        }
+        FaultKind::ScriptFails | FaultKind::ScriptHangs => {
+            let script = match kind {
+                FaultKind::ScriptFails => Script::Fails,
+                _ => Script::Hangs,
+            };
+            let boots = {
+                let mut state = machine.state();
+                if !state.on || !machine.world.scenario.wdmd.scripts {
+                    return;
+                }
+                state.watchdog.script(script);
+                state.boots
+            };
+            seen();
+            machine.state().hinder(true);
+            until_over(&machine.world, planned.lasts).await;
+            machine.state().hinder(false);
+            if machine.state().boots == boots {
+                machine.state().watchdog.script(Script::Works);
+                machine.wdmd_called.notify_one();
+            }
         }
         _ => return,
     }

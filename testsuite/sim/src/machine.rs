@@ -1,5 +1,7 @@
 //! A simulated host: power, clock, processes, daemon, wdmd.
 
+mod wdmd;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,15 +12,15 @@ use sanlock::manager::Manager;
 use storage::sim::HostLabel;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use wdmd::watchdog::{Millis, Now, Suspended};
 
+use self::wdmd::wdmd_of;
 use crate::clock::HostClock;
 use crate::faults::FaultKind;
 use crate::gate::Gate;
 use crate::host::SimHost;
 use crate::random::Random;
 use crate::trace::{Death, Event, Why};
-use crate::watchdog::{Change, Watchdog};
+use crate::watchdog::Watchdog;
 use crate::world::{World, locked};
 use crate::{admin, inject};
 
@@ -173,7 +175,7 @@ impl Machine {
             boots: 0,
             gate,
             wdmd_gate,
-            watchdog: Watchdog::new(scenario.wdmd),
+            watchdog: wdmd_of(world),
             daemon: None,
             daemon_killed: false,
             noted: BTreeSet::new(),
@@ -254,7 +256,7 @@ impl Machine {
             state.clock = HostClock::new(offset, drift);
             state.gate = Gate::new(self.number, state.random.fork(), scenario.jitter);
             state.wdmd_gate = Gate::new(self.number, state.random.fork(), 0);
-            state.watchdog = Watchdog::new(scenario.wdmd);
+            state.watchdog = wdmd_of(&self.world);
             (
                 Arc::clone(&state.gate),
                 Arc::clone(&state.wdmd_gate),
@@ -281,7 +283,7 @@ impl Machine {
             state.noted.clear();
             state.processes.clear();
             state.maker = None;
-            state.watchdog = Watchdog::new(self.world.scenario.wdmd);
+            state.watchdog = wdmd_of(&self.world);
             state.suspended_at = None;
             let mut gates = vec![Arc::clone(&state.gate), Arc::clone(&state.wdmd_gate)];
             gates.extend(daemon.map(|daemon| daemon.gate));
@@ -327,7 +329,7 @@ impl Machine {
         let host = Arc::new(SimHost::new(self, &gate));
         let settings = self.world.scenario.settings(self.name());
         #[cfg(feature = "hazards")]
-        let manager = Manager::with_hazards(host, settings, self.world.hazards.clone());
+        let manager = Manager::with_hazards(host, settings, self.world.hazards.sanlock.clone());
         #[cfg(not(feature = "hazards"))]
         let manager = Manager::new(host, settings);
         let daemon = Daemon { manager, gate };
@@ -467,121 +469,5 @@ impl Machine {
             };
             tokio::time::sleep(wait).await;
         }
-    }
-
-    async fn run_wdmd(self: Arc<Self>) {
-        let wdmd = self.world.scenario.wdmd;
-        // Its tests have a phase of their own if the device is open before the daemon asks for that.
-        let phase = if wdmd.held || wdmd.bystander {
-            0..10_000
-        } else {
-            0..100
-        };
-        let (mut random, phase) = {
-            let mut state = self.state();
-            (state.random.fork(), state.random.millis(phase))
-        };
-        tokio::time::sleep(phase).await;
-        {
-            let mut state = self.state();
-            let now = wdmd_now(&state.clock);
-            state.watchdog.start(now);
-        }
-        loop {
-            let (changes, wait) = {
-                let mut state = self.state();
-                let now = wdmd_now(&state.clock);
-                (state.watchdog.run(now), state.watchdog.wakes_in(now))
-            };
-            changes
-                .into_iter()
-                .for_each(|change| self.watchdog_changed(change));
-            self.device_changed.notify_one();
-            let far = Duration::from_secs(86_400);
-            tokio::select! {
-                biased;
-                () = self.wdmd_called.notified() => {}
-                () = Arc::clone(&self).sleep(wait.unwrap_or(far)) => {}
-            }
-            if wdmd.lateness != 0 {
-                tokio::time::sleep(random.millis(0..wdmd.lateness)).await;
-            }
-        }
-    }
-
-    fn watchdog_changed(&self, change: Change) {
-        match change {
-            Change::Closed | Change::Withheld => self.event(Event::PettingEnds),
-            Change::Resumed => self.event(Event::PettingResumes),
-            Change::Opened | Change::Disarmed => {}
-        }
-        self.world.count(match change {
-            Change::Opened => "watchdog opened",
-            Change::Disarmed => "watchdog disarmed",
-            Change::Closed => "watchdog no longer petted",
-            Change::Withheld => "watchdog no longer petted, too late to close it",
-            Change::Resumed => "watchdog petted again",
-        });
-    }
-
-    /// Whether the watchdog resets the host although the daemon, since the last renewal, had all that it needs to
-    /// end the processes of a lockspace that was lost: the helper, and processes that can be killed.
-    ///
-    /// A device that is not petted when it is closed leaves no time for that.
-    fn resets_in_vain(&self) -> bool {
-        let Some(age) = self.world.check(|checker| checker.renewal_age(self.number)) else {
-            return false;
-        };
-        let state = self.state();
-        let hindered = state.hindrances != 0
-            || state
-                .hindered_until
-                .is_some_and(|until| until + age >= Instant::now());
-        let unkillable =
-            |process: &Process| process.obedience == Obedience::Stuck || process.restricted;
-        let excused = hindered
-            || !self.world.scenario.wdmd.closing_pets
-            || state.processes.values().any(unkillable);
-        let Some(daemon) = state.daemon.clone().filter(|_| !excused) else {
-            return false;
-        };
-        drop(state);
-        // A command that hangs keeps a dead process' leases.
-        daemon
-            .manager
-            .look(|clients, _| clients.iter().all(|(_, client)| client.cmd_active == 0))
-    }
-
-    /// The watchdog device: it needs nothing of the host to fire.
-    pub async fn run_device(self: Arc<Self>) {
-        loop {
-            let fires_at = self.state().watchdog.fires_at();
-            let far = Instant::now() + Duration::from_secs(86_400);
-            tokio::select! {
-                biased;
-                () = self.device_changed.notified() => {}
-                () = tokio::time::sleep_until(fires_at.unwrap_or(far)) => {
-                    let due = self.state().watchdog.fires_at().is_some_and(|at| at <= Instant::now());
-                    if due {
-                        if self.state().watchdog.should_be_quiet() {
-                            self.world.check(|checker| checker.reset_without_cause(self.number));
-                        }
-                        if self.resets_in_vain() {
-                            self.world.check(|checker| checker.reset_in_vain(self.number));
-                        }
-                        self.stop(Why::Watchdog);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A host's clocks, as wdmd reads them.
-fn wdmd_now(clock: &HostClock) -> Now {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Now {
-        at: Millis(millis(clock.monotonic())),
-        suspended: Suspended(millis(clock.suspended())),
     }
 }

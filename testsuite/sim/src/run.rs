@@ -27,7 +27,7 @@ pub struct Options {
     pub without: Vec<usize>,
     /// The mistakes that are switched on.
     #[cfg(feature = "hazards")]
-    pub hazards: sanlock::manager::Hazards,
+    pub hazards: crate::hazards::Hazards,
 }
 
 /// What came of a run.

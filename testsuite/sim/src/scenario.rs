@@ -7,7 +7,7 @@ use sanlock::settings::{DEFAULT_DEBUG_CMDS, Settings};
 use storage::sim::{Faults, RequestFaults};
 
 use crate::clock::MAX_DRIFT_PPM;
-use crate::faults::{Limits, Planned, plan};
+use crate::faults::{Limits, Planned, plan, plan_for_wdmd};
 use crate::layout::Layout;
 use crate::random::Random;
 use crate::theme::Theme;
@@ -169,6 +169,7 @@ impl Scenario {
             host_dead: dead,
             late,
             unwatched: unwatched(shortest, fire_timeout, dead_soonest),
+            fire: Duration::from_secs(u64::from(fire_timeout)),
         };
         let habits = habits(random, hosts).of(theme, random);
         let requests = requests(
@@ -177,9 +178,12 @@ impl Scenario {
             fire_timeout,
         );
         let story = &mut Random::new(seed, 2);
-        let plan = theme
+        let mut plan = theme
             .plan(story, &limits)
             .unwrap_or_else(|| plan(story, &limits));
+        let wdmd = wdmd(seed, theme, fire_timeout, random.permille(700));
+        let scripts = wdmd.scripts;
+        plan.extend(plan_for_wdmd(&mut Random::new(seed, 6), &limits, scripts));
         Self {
             seed,
             theme,
@@ -188,7 +192,7 @@ impl Scenario {
             io_timeouts,
             drifts,
             fire_timeout,
-            wdmd: wdmd(seed, fire_timeout, random.permille(700)),
+            wdmd,
             jitter: random.one_of(&[0, 0, 5, 50]),
             habits,
             requests,
@@ -251,17 +255,18 @@ fn unwatched(io_timeout: u32, fire_timeout: u32, dead: Duration) -> Duration {
     (dead.saturating_sub(renewal + fire + interval)).mul_f64(0.9)
 }
 
-fn wdmd(seed: u64, fire_timeout: u32, closing_pets: bool) -> Traits {
+fn wdmd(seed: u64, theme: Theme, fire_timeout: u32, closing_pets: bool) -> Traits {
     let random = &mut Random::new(seed, 5);
     // One that opens the device when it starts does it for clients that count on a minute.
     let held = random.permille(300) && fire_timeout == wdmd::watchdog::DEFAULT_FIRE_TIMEOUT;
     Traits {
         fire_timeout,
         closing_pets,
-        counts_suspension: random.permille(600),
+        counts_suspension: random.permille(600) || theme == Theme::Watched,
         held,
         bystander: random.permille(400) && !held,
         lateness: random.one_of(&[0, 20, 200]),
+        scripts: random.permille(150),
     }
 }
 
@@ -299,7 +304,7 @@ impl Habits {
                 no_wait: 0,
                 ..self
             },
-            Theme::CutOff | Theme::Suspensions => Self {
+            Theme::CutOff | Theme::Suspensions | Theme::Watched => Self {
                 pause: Duration::from_secs(1),
                 hold: minutes,
                 ignore_term: random.one_of(&[0, 500]),

@@ -17,6 +17,8 @@ pub enum Theme {
     CutOff,
     /// The same, after they were suspended.
     Suspensions,
+    /// Hosts are cut off while nobody but wdmd can see to it, and wdmd has its own troubles.
+    Watched,
     /// Few resources change hands as fast as can be, over storage that is slow for some and fails some writes.
     Contention,
     /// Hosts want the same host id at the same time.
@@ -30,7 +32,8 @@ impl Theme {
     #[must_use]
     pub fn draw(random: &mut Random) -> Self {
         match random.below(100) {
-            0..52 => Self::Anything,
+            0..44 => Self::Anything,
+            44..52 => Self::Watched,
             52..67 => Self::Newcomers,
             67..75 => Self::CutOff,
             75..81 => Self::Suspensions,
@@ -63,6 +66,7 @@ impl Theme {
                 Self::Newcomers => story.newcomer(at),
                 Self::CutOff => story.cut_off(at),
                 Self::Suspensions => story.suspension(at),
+                Self::Watched => story.watched(at),
                 Self::Contention => story.contention(at),
                 Self::Rivals => story.rivals(at),
                 Self::Comings => story.comings(at),
@@ -168,6 +172,51 @@ impl Story<'_> {
         lasts
     }
 
+    fn watched(&mut self, at: Duration) -> Duration {
+        let Limits {
+            io_timeout: io,
+            host_dead: dead,
+            fire,
+            unwatched,
+            ..
+        } = *self.limits;
+        let (host, _) = self.two_hosts();
+        let moment = Duration::from_secs(1);
+        let asleep = self.time(unwatched / 2..unwatched);
+        let lasts = dead.mul_f64(1.5) + asleep;
+        self.add(at, lasts, FaultKind::Outage, vec![host]);
+        let stop = self
+            .random
+            .one_of(&[FaultKind::DaemonStopped, FaultKind::DaemonKilled]);
+        let after = self.time(Duration::ZERO..moment * 2);
+        self.add(at + after, lasts, stop, vec![host]);
+        match self.random.below(3) {
+            // It is stopped when the daemon's time is up, and goes on before the device fires.
+            0 => {
+                let expiry = at + dead.saturating_sub(fire).saturating_sub(io);
+                let before = self.time(moment..fire / 2);
+                let stopped = self.time(before..fire);
+                let from = expiry.saturating_sub(before);
+                self.add(from, stopped, FaultKind::WdmdStopped, vec![host]);
+            }
+            1 => self.add(at + after, asleep, FaultKind::Suspended, vec![host]),
+            // The daemon's last words wait in the socket while the host is suspended.
+            _ => {
+                let before = self.time(moment..fire.mul_f64(0.7));
+                let from = at.saturating_sub(before);
+                let stopped = before + after + asleep + moment * 2;
+                self.add(from, stopped, FaultKind::WdmdStopped, vec![host]);
+                self.add(
+                    at + after + moment,
+                    asleep,
+                    FaultKind::Suspended,
+                    vec![host],
+                );
+            }
+        }
+        lasts
+    }
+
     fn contention(&mut self, at: Duration) -> Duration {
         let io = self.limits.io_timeout;
         let (host, other) = self.two_hosts();
@@ -233,11 +282,13 @@ mod tests {
             host_dead: Duration::from_secs(140),
             late: Duration::from_secs(48),
             unwatched: Duration::from_secs(40),
+            fire: Duration::from_secs(60),
         };
         for theme in [
             Theme::Newcomers,
             Theme::CutOff,
             Theme::Suspensions,
+            Theme::Watched,
             Theme::Contention,
             Theme::Rivals,
             Theme::Comings,

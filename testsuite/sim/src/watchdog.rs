@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use wdmd::watchdog::{self as real, Action, Config, Event, Now, Slot, Suspended};
+use wdmd::watchdog::{self as real, Action, Config, Event, Now, ScriptEnd, Slot, Suspended};
 use wdmd_proto::{Message, Name, Request};
 
 use crate::device::Device;
@@ -34,7 +34,23 @@ pub struct Traits {
     pub bystander: bool,
     /// By how much wdmd runs late at most, in milliseconds.
     pub lateness: u64,
+    /// There is a test script.
+    pub scripts: bool,
 }
+
+/// How its test script is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Script {
+    /// It succeeds.
+    Works,
+    /// It fails.
+    Fails,
+    /// It does not end.
+    Hangs,
+}
+
+/// How long the script takes if it ends.
+const SCRIPT_TAKES: Duration = Duration::from_millis(50);
 
 /// How a client is known outside of wdmd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +94,11 @@ pub struct Watchdog {
     changes: Vec<Change>,
     /// What has arrived was sent after this.
     empty: Suspended,
+    script: Script,
+    /// When the script that runs was started.
+    script_began: Option<Instant>,
+    /// It was killed.
+    dead: bool,
     /// When it last ran.
     ran: Option<Instant>,
     /// Since when all clients' time is not up soon.
@@ -87,13 +108,22 @@ pub struct Watchdog {
 impl Watchdog {
     /// One that has not started.
     #[must_use]
-    pub fn new(traits: Traits) -> Self {
+    pub fn new(
+        traits: Traits,
+        #[cfg(feature = "hazards")] hazards: std::collections::BTreeSet<real::Hazard>,
+    ) -> Self {
+        let config = Config {
+            hold: traits.held,
+            scripts: traits.scripts,
+            ..Config::default()
+        };
+        #[cfg(feature = "hazards")]
+        let wdmd = real::Watchdog::with_hazards(config, hazards);
+        #[cfg(not(feature = "hazards"))]
+        let wdmd = real::Watchdog::new(config);
         Self {
             traits,
-            wdmd: real::Watchdog::new(Config {
-                hold: traits.held,
-                ..Config::default()
-            }),
+            wdmd,
             device: Device::new(traits.closing_pets),
             arrived: VecDeque::new(),
             slots: BTreeMap::new(),
@@ -101,6 +131,9 @@ impl Watchdog {
             last_client: 0,
             changes: Vec::new(),
             empty: Suspended(0),
+            script: Script::Works,
+            script_began: None,
+            dead: false,
             ran: None,
             well_since: None,
         }
@@ -115,6 +148,27 @@ impl Watchdog {
         let mut actions = Vec::new();
         self.wdmd.start(&mut actions);
         self.carry_out(actions, self.as_it_knows(now));
+    }
+
+    /// Its test script is like that from now on. One that runs and hung goes on.
+    pub fn script(&mut self, script: Script) {
+        self.script = script;
+    }
+
+    /// It is killed, and the kernel closes its device. Not if it was stopped while it kept its device alive: closing
+    /// puts the reset off, and nobody can do anything about that.
+    pub fn die(&mut self) -> bool {
+        let in_time = match self.wdmd.device() {
+            real::Device::Closed | real::Device::Left => true,
+            real::Device::Kept => self.ran_lately(),
+            real::Device::Withheld => false,
+        };
+        if self.dead || !in_time {
+            return false;
+        }
+        self.dead = true;
+        self.device.process_died();
+        true
     }
 
     /// A client connects, says who it is and wants the device to fire after so many seconds. What it is answered
@@ -151,6 +205,7 @@ impl Watchdog {
     /// wdmd runs: it reads what has come, and tests if it is time.
     pub fn run(&mut self, now: Now) -> Vec<Change> {
         let now = self.as_it_knows(now);
+        self.script_ends(now);
         while let Some(arrived) = self.arrived.pop_front() {
             if let Some(event) = self.event_of(arrived) {
                 self.step(event, now);
@@ -160,12 +215,32 @@ impl Watchdog {
         self.step(Event::Tick, now);
         let was_stopped = !self.ran_lately();
         self.ran = Some(Instant::now());
-        if was_stopped || !self.are_clients_well(now) {
+        if was_stopped || !self.are_clients_well(now) || !self.are_scripts_well() {
             self.well_since = None;
         } else {
             self.well_since.get_or_insert_with(Instant::now);
         }
         std::mem::take(&mut self.changes)
+    }
+
+    fn script_ends(&mut self, now: Now) {
+        let over = self
+            .script_began
+            .is_some_and(|at| at.elapsed() >= SCRIPT_TAKES);
+        if over && self.script != Script::Hangs {
+            self.script_began = None;
+            let end = ScriptEnd::Exited(i32::from(self.script == Script::Fails));
+            self.step(Event::ScriptEnded { index: 0, end }, now);
+        }
+    }
+
+    fn are_scripts_well(&self) -> bool {
+        let mut scripts = self.wdmd.scripts().iter();
+        let failed = scripts.any(|(_, script)| script.last_result != 0);
+        let late = self
+            .script_began
+            .is_some_and(|at| at.elapsed() > SCRIPT_TAKES * 10);
+        self.script == Script::Works && !failed && !late
     }
 
     fn as_it_knows(&self, now: Now) -> Now {
@@ -233,6 +308,11 @@ impl Watchdog {
                     // Whoever has asked may have given up.
                     let _ = answer.send(message);
                 }
+            } else if action == Action::ScanScripts {
+                self.step(Event::ScriptFound("script".to_owned()), now);
+            } else if let Action::RunScript(index) = action {
+                self.script_began = Some(Instant::now());
+                self.step(Event::ScriptStarted { index, pid: 2 }, now);
             } else if let Some(event) = self.device.perform(&action) {
                 self.step(event, now);
             }
@@ -246,7 +326,12 @@ impl Watchdog {
         let wakes = self.wdmd.wakes(now)?;
         // One more than the difference: the clock shows whole milliseconds.
         let wait = wakes.0.saturating_sub(now.at.0).saturating_add(1);
-        Some(Duration::from_millis(wait))
+        let script = self
+            .script_began
+            .map(|at| SCRIPT_TAKES.saturating_sub(at.elapsed()))
+            .filter(|left| !left.is_zero());
+        let wait = Duration::from_millis(wait);
+        Some(script.map_or(wait, |left| wait.min(left)))
     }
 
     /// Whether any client, dead or alive, has an expiry.
@@ -306,7 +391,16 @@ mod tests {
         held: false,
         bystander: false,
         lateness: 0,
+        scripts: false,
     };
+
+    fn wdmd_of(traits: Traits) -> Watchdog {
+        Watchdog::new(
+            traits,
+            #[cfg(feature = "hazards")]
+            std::collections::BTreeSet::new(),
+        )
+    }
 
     /// wdmd with one client on a host whose clock shows the seconds since its start.
     struct World {
@@ -318,7 +412,7 @@ mod tests {
 
     impl World {
         fn new(traits: Traits) -> Self {
-            let mut wdmd = Watchdog::new(traits);
+            let mut wdmd = wdmd_of(traits);
             wdmd.start(Now::default());
             let (client, mut answered) = wdmd.connect(b"lease daemon", 60);
             assert!(answered.try_recv().is_err(), "it has not run");
@@ -411,6 +505,54 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_script_that_fails_or_hangs_stops_the_keepalives() {
+        for script in [Script::Fails, Script::Hangs] {
+            let mut world = World::new(Traits {
+                scripts: true,
+                ..TRAITS
+            });
+            world.says(10_000);
+            world.wdmd.run(world.now());
+            assert_eq!(world.until(60).await, [], "{script:?}");
+            assert!(world.wdmd.should_be_quiet());
+            world.wdmd.script(script);
+            assert_eq!(world.until(90).await, [Change::Closed], "{script:?}");
+            assert!(!world.wdmd.should_be_quiet());
+            world.wdmd.script(Script::Works);
+            let mut changes = world.wdmd.run(world.now());
+            changes.extend(world.until(110).await);
+            assert_eq!(changes, [Change::Resumed], "{script:?}");
+            assert!(world.wdmd.should_be_quiet());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn killing_it_closes_the_device() {
+        let mut world = World::new(TRAITS);
+        world.says(80);
+        world.wdmd.run(world.now());
+        world.until(50).await;
+        assert!(world.wdmd.die());
+        assert_eq!(world.fires(), Some(110));
+        assert!(!world.wdmd.die());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waited_during_a_suspension_is_from_before_it() {
+        let mut world = World::new(TRAITS);
+        world.says(80);
+        world.wdmd.run(world.now());
+        world.until(30).await;
+        world.says(110);
+        tokio::time::advance(Duration::from_secs(25)).await;
+        world.suspended = 25_000;
+        // Good until 110 of a clock that shows 25 less: 55 and not 85 seconds are left.
+        assert_eq!(world.wdmd.run(world.now()), []);
+        assert_eq!(world.until(99).await, []);
+        assert_eq!(world.until(101).await, [Change::Closed]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn suspended_time_counts_or_does_not() {
         for (counts_suspension, changes) in [(true, vec![Change::Withheld]), (false, vec![])] {
             let mut world = World::new(Traits {
@@ -438,7 +580,7 @@ mod tests {
                 ..TRAITS
             },
         ] {
-            let mut wdmd = Watchdog::new(traits);
+            let mut wdmd = wdmd_of(traits);
             wdmd.start(Now::default());
             wdmd.run(Now::default());
             assert!(wdmd.fires_at().is_some());

@@ -26,7 +26,7 @@ pub struct World {
     pub storage: SimStorage,
     /// The mistakes that are switched on.
     #[cfg(feature = "hazards")]
-    pub hazards: sanlock::manager::Hazards,
+    pub hazards: crate::hazards::Hazards,
     start: Instant,
     trace: Mutex<Trace>,
     checker: Mutex<Checker>,
@@ -40,7 +40,7 @@ impl World {
     pub fn new(
         scenario: Scenario,
         print: bool,
-        #[cfg(feature = "hazards")] hazards: sanlock::manager::Hazards,
+        #[cfg(feature = "hazards")] hazards: crate::hazards::Hazards,
     ) -> Arc<Self> {
         let storage = SimStorage::new(scenario.seed);
         scenario.layout.format(&storage);

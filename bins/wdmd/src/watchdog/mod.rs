@@ -9,9 +9,27 @@
 //!
 //! From `Left` and `Withheld` it comes back to `Kept` when all sources pass again before it fires.
 
+/// Whether a mistake is switched on: never, unless the `hazards` feature is compiled in.
+macro_rules! planted {
+    ($watchdog:expr, $hazard:ident) => {{
+        #[cfg(feature = "hazards")]
+        let on = $watchdog
+            .hazards
+            .contains(&$crate::watchdog::Hazard::$hazard);
+        #[cfg(not(feature = "hazards"))]
+        let on = {
+            let _: &$crate::watchdog::Watchdog = $watchdog;
+            false
+        };
+        on
+    }};
+}
+
 mod clients;
 mod entry;
 mod event;
+#[cfg(feature = "hazards")]
+mod hazards;
 mod requests;
 mod scripts;
 mod tests_of_sources;
@@ -24,6 +42,8 @@ pub use clients::{Client, Clients, MAX_CLIENTS, Slot};
 pub(crate) use entry::shown;
 pub use entry::{Entry, Level, Trouble};
 pub use event::{Action, DETAILS, Event};
+#[cfg(feature = "hazards")]
+pub use hazards::Hazard;
 pub use scripts::{MAX_NAME, MAX_SCRIPTS, Script, ScriptEnd, Scripts};
 pub use time::{DEFAULT_FIRE_TIMEOUT, Millis, Now, Suspended};
 
@@ -112,6 +132,8 @@ pub struct Watchdog {
     keepalive_fails: bool,
     stopped_by: Option<(Source, Millis)>,
     final_words_said: bool,
+    #[cfg(feature = "hazards")]
+    hazards: std::collections::BTreeSet<Hazard>,
 }
 
 impl Watchdog {
@@ -134,6 +156,18 @@ impl Watchdog {
             keepalive_fails: false,
             stopped_by: None,
             final_words_said: false,
+            #[cfg(feature = "hazards")]
+            hazards: std::collections::BTreeSet::new(),
+        }
+    }
+
+    /// One with these mistakes.
+    #[cfg(feature = "hazards")]
+    #[must_use]
+    pub fn with_hazards(config: Config, hazards: std::collections::BTreeSet<Hazard>) -> Self {
+        Self {
+            hazards,
+            ..Self::new(config)
         }
     }
 
@@ -172,7 +206,14 @@ impl Watchdog {
                 slot,
                 message,
                 said,
-            } => self.asked(slot, message, said, actions),
+            } => {
+                let said = match said {
+                    _ if planted!(self, SuspensionUncounted) => Suspended(u64::MAX),
+                    _ if planted!(self, DatedWhenRead) => now.suspended,
+                    said => said,
+                };
+                self.asked(slot, message, said, actions);
+            }
             Event::Closed(slot) => self.closed(slot, actions),
             Event::Opened(worked) => self.opened(worked, now, actions),
             Event::KeptAlive(result) => self.kept_alive(result, now, actions),

@@ -137,10 +137,11 @@ impl Watchdog {
 
     /// A connection ended. If an expiry was set, it goes on counting: nobody can clear it any more.
     pub(super) fn closed(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        let forgets = planted!(self, GoneClientForgotten);
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        if client.expire == 0 {
+        if client.expire == 0 || forgets {
             self.clients.remove(slot);
             return log(actions, Entry::Gone(slot));
         }

@@ -84,7 +84,8 @@ impl Watchdog {
         if self.device == Device::Kept {
             let first = self.clients.first_expiry(now);
             // Closing keeps it alive once more.
-            if first.is_none_or(|expires| now.at <= expires) {
+            let in_time = first.is_none_or(|expires| now.at <= expires);
+            if in_time || planted!(self, ClosedLate) {
                 actions.push(Action::LeaveArmed);
                 self.device = Device::Left;
                 self.last_closed_unclean = now.at;
