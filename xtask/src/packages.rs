@@ -66,6 +66,20 @@ const NEEDS: &[Need] = &[
     },
     Need {
         purpose: Purpose::Test,
+        why: "sets settings in the files that we ship, as administrators do",
+        debian: "augeas-tools",
+        fedora: "augeas",
+        present: || find("augtool").is_some(),
+    },
+    Need {
+        purpose: Purpose::Test,
+        why: "libvirt's lock drivers, which are asked what ours is compared with",
+        debian: "libvirt-sanlock libsanlock-client1",
+        fedora: "libvirt-lock-sanlock sanlock-lib",
+        present: || libvirt("lock-driver/sanlock.so"),
+    },
+    Need {
+        purpose: Purpose::Test,
         why: "compiles those C programs",
         debian: "gcc libc6-dev",
         fedora: "gcc glibc-devel",
@@ -150,11 +164,16 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// Whether libvirt has this module.
+/// Whether libvirt has this module, in whichever directory of libraries.
 fn libvirt(file: &str) -> bool {
-    ["/usr/lib/x86_64-linux-gnu/libvirt", "/usr/lib64/libvirt"]
-        .iter()
-        .any(|dir| Path::new(dir).join(file).is_file())
+    let of_architecture = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    Path::new("/usr/lib64/libvirt").join(file).is_file()
+        || of_architecture
+            .map(|entry| entry.path().join("libvirt").join(file))
+            .any(|path| path.is_file())
 }
 
 fn python(arguments: &[&str]) -> bool {

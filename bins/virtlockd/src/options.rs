@@ -34,6 +34,8 @@ pub(crate) struct Options {
     /// Seconds, 0 for never.
     pub(crate) timeout: u32,
     pub(crate) pid_file: Option<PathBuf>,
+    /// Only say what is wrong with the configuration.
+    pub(crate) check_config: bool,
 }
 
 impl Options {
@@ -59,11 +61,7 @@ impl Options {
     }
 }
 
-/// Stand for options without a letter: no letter is so.
-const LIST: u8 = 0;
-const JSON: u8 = b'=';
-
-/// Name, letter, and whether it takes an argument. The last two are ours alone.
+/// Name, letter, and whether it takes an argument.
 const OPTIONS: &[(&str, u8, bool)] = &[
     ("verbose", b'v', false),
     ("daemon", b'd', false),
@@ -72,8 +70,18 @@ const OPTIONS: &[(&str, u8, bool)] = &[
     ("pid-file", b'p', true),
     ("version", b'V', false),
     ("help", b'h', false),
+];
+
+/// Stand for options without a letter.
+const LIST: u8 = 0;
+const JSON: u8 = 1;
+const CHECK_CONFIG: u8 = 2;
+
+/// Our own, which the C daemon does not have. They are never cut short, so that what can be cut short stays as it is.
+const OURS: &[(&str, u8, bool)] = &[
     ("list", LIST, false),
     ("json", JSON, false),
+    ("check-config", CHECK_CONFIG, false),
 ];
 
 /// Reads the arguments behind the program's name. Words that are no options are passed over, as by the C program.
@@ -111,9 +119,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ord
             [b'-', short @ ..] if !short.is_empty() => {
                 let mut rest = short;
                 while let Some((letter, behind)) = rest.split_first() {
-                    let known = OPTIONS
-                        .iter()
-                        .find(|(_, known, _)| known == letter && letter.is_ascii_alphabetic());
+                    let known = OPTIONS.iter().find(|(_, known, _)| known == letter);
                     let Some((_, _, takes)) = known else {
                         return Err(format!("invalid option -- '{}'", char::from(*letter)));
                     };
@@ -143,6 +149,7 @@ fn long_option(name: &[u8]) -> Result<(&'static str, u8, bool), String> {
     let shown = String::from_utf8_lossy(name);
     if let Some(whole) = OPTIONS
         .iter()
+        .chain(OURS)
         .find(|(known, _, _)| known.as_bytes() == name)
     {
         return Ok(*whole);
@@ -167,6 +174,7 @@ fn apply(
         (b'd', _) => options.daemon = true,
         (LIST, _) => options.list = true,
         (JSON, _) => options.json = true,
+        (CHECK_CONFIG, _) => options.check_config = true,
         (b'f', Some(path)) => options.config = Some(path.into()),
         (b'p', Some(path)) => options.pid_file = Some(path.into()),
         (b't', Some(seconds)) => options.timeout = timeout(&seconds)?,
@@ -203,6 +211,7 @@ Options:
   -V | --version         Show the version.
   -p | --pid-file <file> Write another PID file.
   --list [--json]        Ask the daemon that runs who holds which lock.
+  --check-config         Say what is wrong with the configuration, and start nothing.
 
 libvirt lock management daemon:
 
@@ -268,7 +277,9 @@ mod tests {
         assert_eq!(parsed("-h"), Ok(Order::Help));
         let list = |as_json| Ok(Order::List { as_json });
         assert_eq!(parsed("--list"), list(false));
-        assert_eq!(parsed("--js --l"), list(true));
+        assert_eq!(parsed("--json --list"), list(true));
+        assert!(options("--check-config -f /c").check_config);
+        assert_eq!(options("--c /c").config, Some("/c".into()));
     }
 
     #[test]
@@ -285,7 +296,8 @@ mod tests {
             "-t 2147484",
             "--json",
             "--list=1",
-            "-=",
+            "--l",
+            "--check",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

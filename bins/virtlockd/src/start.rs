@@ -91,6 +91,9 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if options.check_config {
+        return check_config(&options, &paths);
+    }
     match start(&options, &paths, privileged, inherited, &program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(status, why)) => {
@@ -185,6 +188,23 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
+}
+
+/// `--check-config`
+fn check_config(options: &Options, paths: &Paths) -> ExitCode {
+    let mut check = config::Check::default();
+    let path = options.config.as_deref().unwrap_or(&paths.config);
+    let loaded = read_conf(options.config.as_deref(), &paths.config);
+    if let Some(conf) = check.loaded(path, loaded) {
+        if let Err(why) = log_settings(&conf, options, paths) {
+            check.wrong(format_args!("{}: {why}", path.display()));
+        }
+    }
+    println!("{check}");
+    match check.is_good() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 /// A file that was asked for must be there.

@@ -20,6 +20,9 @@ pub mod lockd;
 mod refusal;
 pub mod sanlock;
 
+#[cfg(test)]
+mod tests;
+
 pub use document::MAX_DOCUMENT;
 pub use domain::{Disk, Domain, DomainLease, OnLockFailure, ReadError, Source};
 pub use host::{Host, System, Volume};

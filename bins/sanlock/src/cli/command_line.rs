@@ -2,7 +2,7 @@
 //!
 //! The grammar is the original's: a command, an action, then letters that each take one value, except
 //! `-D`. A letter is understood whatever the action; an option that an action does not use is no error.
-//! Words with two dashes are ours: `--json`, where the action has it, and `--help`.
+//! Words with two dashes are ours: `--json`, where the action has it, `--help`, and `--check-config`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -29,6 +29,8 @@ pub enum Invocation {
     Help(Topic),
     /// Explain result numbers or symbols.
     Explain(Vec<OsString>),
+    /// Say what is wrong with the daemon's configuration.
+    CheckConfig,
     /// Run the daemon.
     Daemon(DaemonOptions),
     /// Ask the daemon.
@@ -89,6 +91,10 @@ pub fn parse(
         b"version" => Some(Invocation::Version),
         b"--version" | b"-V" => Some(Invocation::LongVersion),
         b"explain" => Some(explain(rest)),
+        b"--check-config" => Some(Invocation::CheckConfig),
+        b"daemon" if rest.first().is_some_and(|word| word == "--check-config") => {
+            Some(Invocation::CheckConfig)
+        }
         b"daemon" => Reader::new(Kind::Daemon, configured, remarks).read(rest),
         b"client" => client(rest, configured, remarks),
         b"direct" => direct(rest, configured, remarks),

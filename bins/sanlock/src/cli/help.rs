@@ -10,7 +10,8 @@ pub const USAGE: &str = include_str!("usage.txt");
 pub const BEYOND_USAGE: &str = "\
 More than the above: --help after any action; --json with client status, host_status, gets, renewal,
 inquire and read, and with direct dump and check; \"sanlock explain NUMBER\" for what a result means;
-\"sanlock direct check -s LOCKSPACE | -r RESOURCE\" for what is wrong with a lease. See sanlock(8).
+\"sanlock direct check -s LOCKSPACE | -r RESOURCE\" for what is wrong with a lease;
+\"sanlock daemon --check-config\" for what is wrong with the configuration. See sanlock(8).
 ";
 
 const LOCKSPACE: &str = "  -s LOCKSPACE   NAME:HOST_ID:PATH:OFFSET, the offset in bytes or as 1M\n";
@@ -90,6 +91,9 @@ const DAEMON: &str = "\
 sanlock daemon [options]
 
 Start the daemon. Options win over /etc/sanlock/sanlock.conf.
+
+  --check-config  before all options: say what is wrong with that file and with /etc/default/sanlock,
+                  and start nothing
 
   -D             stay in the foreground, log everything to standard error
   -e NAME        this host's name in delta leases; must be unique, should stay the same

@@ -5,6 +5,7 @@
 //! The reference is sanlock 3.9.5 where versions differ.
 
 pub mod actions;
+mod check_config;
 pub mod client;
 pub mod command_line;
 pub mod console;
@@ -80,6 +81,7 @@ fn run(invocation: Invocation, program: &str, console: &mut Console<'_>) -> bool
             console.raw(help::about(topic).as_bytes());
             true
         }
+        Invocation::CheckConfig => check_config::run(console),
         Invocation::Explain(words) => explain::run(&words, console),
         Invocation::Client(action, options) => {
             client::run(action, &options, &Client::new(), console) == 0

@@ -27,8 +27,11 @@ pub(super) fn usage(given: &Given) -> String {
          -k <num>               kill unfinished scripts after num seconds (default {})\n\
          -w <path>              path to the watchdog device to try first\n\
          --hold                 keep the watchdog device open from start to end\n\
-         --json                 with --dump or --probe: print a JSON document\n",
-        options.allow_scripts, options.kill_script_sec
+         --json                 with --dump or --probe: print a JSON document\n\
+         --check-config         say what is wrong with {}, and start nothing\n",
+        options.allow_scripts,
+        options.kill_script_sec,
+        super::check_config::PROGRAM.path().display()
     )
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check_config;
 mod getopt;
 mod help;
 mod options;
@@ -29,6 +30,7 @@ pub fn main() -> ExitCode {
             println!("{}", help::version());
             ExitCode::SUCCESS
         }
+        Command::CheckConfig => check_config::run(&program),
         Command::Dump { json } => show::dump(json),
         Command::Probe(probe) => probe::run(&probe),
         Command::ForceWithoutTimeout => {

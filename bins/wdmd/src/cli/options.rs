@@ -15,6 +15,8 @@ pub(super) enum Command {
         /// As a JSON document.
         json: bool,
     },
+    /// `--check-config`.
+    CheckConfig,
     /// `-p`, `-t`.
     Probe(Probe),
     /// `-F` alone.
@@ -52,6 +54,7 @@ const LETTERS: &str = "hpdVDH:G:S:s:k:w:t:F";
 /// No letters of an option of getopt: those of our own long ones.
 const HOLD: char = '1';
 const JSON: char = '2';
+const CHECK_CONFIG: char = '3';
 
 const LONG: &[Long] = &[
     long("help", 'h'),
@@ -70,6 +73,10 @@ const LONG: &[Long] = &[
     Long {
         own: true,
         ..long("json", JSON)
+    },
+    Long {
+        own: true,
+        ..long("check-config", CHECK_CONFIG)
     },
 ];
 
@@ -103,6 +110,7 @@ pub(super) fn read(program: &str, arguments: &[String]) -> (Command, Vec<String>
             'h' => return (Command::Help(given), complaints),
             'V' => return (Command::Version, complaints),
             'd' => return (Command::Dump { json }, complaints),
+            CHECK_CONFIG => return (Command::CheckConfig, complaints),
             'p' => given.probe = true,
             't' => {
                 given.probe = true;
@@ -200,6 +208,7 @@ mod tests {
     fn what_comes_first_counts() {
         assert_eq!(of(&["-V", "-h"]).0, Command::Version);
         assert_eq!(of(&["-d", "--json"]).0, Command::Dump { json: true });
+        assert_eq!(of(&["--check-config", "-d"]).0, Command::CheckConfig);
         assert_eq!(of(&["-F"]).0, Command::ForceWithoutTimeout);
         assert!(matches!(of(&["-F", "-p"]).0, Command::Probe(probe) if probe.timeout.is_none()));
         assert_eq!(of(&["-t", "-5"]).0, Command::BadTimeout);
