@@ -9,6 +9,7 @@ mod hosts;
 mod lane;
 mod leases;
 mod load;
+mod lockd;
 mod many;
 mod measure;
 mod raw;
@@ -66,6 +67,8 @@ struct Session {
 struct Measurement {
     name: &'static str,
     what: &'static str,
+    /// Whether it needs the lease daemons.
+    is_of_leases: bool,
     run: fn(&Session) -> Result<Vec<Figure>>,
 }
 
@@ -73,27 +76,38 @@ const MEASUREMENTS: &[Measurement] = &[
     Measurement {
         name: "leases",
         what: "one lease exclusive, one shared, eight in one request; processor time",
+        is_of_leases: true,
         run: leases::measure,
     },
     Measurement {
         name: "clients",
         what: "32 clients at once",
+        is_of_leases: true,
         run: load::measure_disk,
     },
     Measurement {
         name: "slow-disk",
         what: "64 clients at once on a disk that takes 5 ms longer",
+        is_of_leases: true,
         run: load::measure_slow_disk,
     },
     Measurement {
         name: "lockspaces",
         what: "40 lockspaces joined at once, and left",
+        is_of_leases: true,
         run: many::measure_joining,
     },
     Measurement {
         name: "idle",
         what: "50 lockspaces and nothing to do: processor time and memory",
+        is_of_leases: true,
         run: many::measure_idling,
+    },
+    Measurement {
+        name: "virtlockd",
+        what: "virtlockd: locks on 1 and 64 connections, memory, start",
+        is_of_leases: false,
+        run: lockd::measure,
     },
 ];
 
@@ -116,7 +130,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         !chosen.is_empty(),
         "no measurement's name contains that; see --list"
     );
-    let contestants = contestants(options)?;
+    let contestants = match chosen.iter().any(|one| one.is_of_leases) {
+        true => contestants(options)?,
+        false => Vec::new(),
+    };
     cleanup::on_signals()?;
     let results = workspace::target().join("bench");
     let parent = options.dir.clone().unwrap_or_else(|| results.clone());
