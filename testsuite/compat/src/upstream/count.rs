@@ -32,7 +32,7 @@ pub(super) fn judge(said: &[String], sector: &[u8]) -> Result<(u32, u64), String
             return Err(format!("two holders had turn {number}: {line}"));
         }
     }
-    let (last, before) = turns.iter().rev().next().ok_or("nobody had a turn")?;
+    let (last, before) = turns.iter().next_back().ok_or("nobody had a turn")?;
     let mut next = (1, 1);
     for (number, turn) in &turns {
         let (Some(begin), is_last) = (turn.begin, number == last) else {
