@@ -12,6 +12,7 @@
 
 pub mod cli;
 pub mod device;
+pub mod fuzz;
 pub mod service;
 pub mod watchdog;
 

@@ -7,14 +7,14 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use wdmd_proto::Message;
 
+use super::buffer::Buffer;
 use crate::watchdog::Suspended;
 
 /// A connection. It is read from or written to, never both: who does not take an answer is not asked for more.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: OwnedFd,
-    bytes: [u8; Message::LEN],
-    filled: usize,
+    buffer: Buffer,
     pending: Pending,
     /// What it has sent and is not read yet was sent after this.
     empty: Suspended,
@@ -65,8 +65,7 @@ impl Connection {
     pub(super) fn new(socket: OwnedFd, empty: Suspended) -> Self {
         Self {
             socket,
-            bytes: [0; Message::LEN],
-            filled: 0,
+            buffer: Buffer::new(),
             pending: Pending::Nothing,
             empty,
         }
@@ -86,41 +85,35 @@ impl Connection {
 
     /// Reads what there is of one message.
     pub(super) fn read(&mut self) -> Read {
-        let Some(room) = self.bytes.get_mut(self.filled..) else {
-            return Read::Part;
-        };
-        match recv(self.socket.as_raw_fd(), room, MsgFlags::MSG_DONTWAIT) {
-            Ok(0) => return Read::End(self.filled),
-            Ok(count) => self.filled = self.filled.saturating_add(count),
-            Err(Errno::EAGAIN | Errno::EINTR) => return Read::Part,
-            Err(Errno::ECONNRESET) => return Read::End(self.filled),
-            Err(errno) => return Read::Failed(errno as i32),
+        let socket = self.socket.as_raw_fd();
+        match recv(socket, self.buffer.room(), MsgFlags::MSG_DONTWAIT) {
+            Ok(0) | Err(Errno::ECONNRESET) => Read::End(self.buffer.filled()),
+            Ok(count) => match self.buffer.take(count) {
+                Some(message) => Read::Message(message, self.empty),
+                None => Read::Part,
+            },
+            Err(Errno::EAGAIN | Errno::EINTR) => Read::Part,
+            Err(errno) => Read::Failed(errno as i32),
         }
-        if self.filled < Message::LEN {
-            return Read::Part;
-        }
-        self.filled = 0;
-        let message = Message::decode(&self.bytes);
-        message.map_or(Read::Part, |message| Read::Message(message, self.empty))
     }
 
     /// Nothing more came until then, if it is listened to.
     pub(super) fn is_empty_at(&mut self, suspended: Suspended) {
-        if self.pending == Pending::Nothing && self.filled == 0 {
+        if self.pending == Pending::Nothing && self.buffer.filled() == 0 {
             self.empty = suspended;
         }
     }
 
     /// Sends an answer, now or when there is room for it.
     pub(super) fn answer(&mut self, message: &Message) -> Sent {
-        self.bytes = message.encode();
+        self.buffer.keep(message);
         self.pending = Pending::Answer;
         self.go_on()
     }
 
     /// Sends the answer that is pending.
     pub(super) fn go_on(&mut self) -> Sent {
-        self.send(&self.bytes)
+        self.send(self.buffer.kept())
     }
 
     /// Sends bytes as a whole or not at all: the kernel does not cut what fits into one buffer.

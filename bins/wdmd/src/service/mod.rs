@@ -1,5 +1,6 @@
 //! The running daemon.
 
+pub(crate) mod buffer;
 mod clerk;
 mod connection;
 mod dump;
