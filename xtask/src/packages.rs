@@ -80,6 +80,13 @@ const NEEDS: &[Need] = &[
     },
     Need {
         purpose: Purpose::Test,
+        why: "a bus on which virtlockd asks logind to wait with a shutdown",
+        debian: "dbus-daemon",
+        fedora: "dbus-daemon",
+        present: || find("dbus-daemon").is_some(),
+    },
+    Need {
+        purpose: Purpose::Test,
         why: "compiles those C programs",
         debian: "gcc libc6-dev",
         fedora: "gcc glibc-devel",

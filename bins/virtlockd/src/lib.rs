@@ -8,6 +8,7 @@ mod admin_program;
 mod clients;
 mod connection;
 mod holders;
+mod inhibitor;
 mod list;
 mod lock_program;
 mod logging;

@@ -88,6 +88,8 @@ pub(crate) struct Server {
     /// Somebody came or went.
     changed: Notify,
     stop: watch::Sender<bool>,
+    /// Whether locks are held.
+    held: watch::Sender<bool>,
 }
 
 impl Server {
@@ -106,6 +108,7 @@ impl Server {
             ending: RefCell::default(),
             changed: Notify::new(),
             stop,
+            held: watch::Sender::new(false),
         })
     }
 
@@ -202,6 +205,18 @@ impl Server {
     /// Puts the locks of another program in the place of none.
     pub(crate) fn take_locks(&self, table: LockTable) {
         self.locks.replace(Locks::left(table));
+        self.see_what_is_held();
+    }
+
+    /// Tells whether locks are held.
+    pub(crate) fn held(&self) -> watch::Receiver<bool> {
+        self.held.subscribe()
+    }
+
+    fn see_what_is_held(&self) {
+        let is_held = self.locks.borrow().table.resources().next().is_some();
+        self.held
+            .send_if_modified(|held| std::mem::replace(held, is_held) != is_held);
     }
 
     /// The clients of a service.
@@ -318,6 +333,7 @@ impl Server {
         let answer = self.locks.borrow_mut().call(&mut session, call);
         drop(session);
         connection.watch_owner();
+        self.see_what_is_held();
         answer
     }
 
@@ -354,6 +370,8 @@ impl Server {
         if let Some(at) = ending.iter().position(|known| *known == owner) {
             ending.swap_remove(at);
         }
+        drop(ending);
+        self.see_what_is_held();
         info!(target: "locking.lock_daemon", "process {pid} is gone: {released} resources released");
     }
 }

@@ -18,6 +18,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
+use crate::inhibitor;
 use crate::list;
 use crate::logging::{self, Output, Priority};
 use crate::options::{self, Options, Order};
@@ -259,7 +260,10 @@ pub(crate) fn log_settings(
     let has_terminal = nix::unistd::isatty(std::io::stdin()).unwrap_or(false);
     let default = match (options.daemon, has_journal.is_ok()) {
         (true, true) => Output::journald(level),
-        (true, false) => Output::file(level, &paths.log_file),
+        (true, false) => {
+            make_log_dir(&paths.log_file)?;
+            Output::file(level, &paths.log_file)
+        }
         (false, true) if !has_terminal => Output::journald(level),
         (false, _) => Output::stderr(level),
     };
@@ -273,6 +277,18 @@ pub(crate) fn log_settings(
         outputs,
         default,
     })
+}
+
+/// The system's is there.
+fn make_log_dir(log_file: &Path) -> Result<(), String> {
+    let Some(dir) = log_file.parent() else {
+        return Ok(());
+    };
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
+    made.map_err(|error| format!("Could not create log directory {}: {error}", dir.display()))
 }
 
 fn make_run_dir(path: &Path, privileged: bool) -> Result<(), Failure> {
@@ -353,6 +369,7 @@ fn listen(
 impl Running {
     /// Handles signals from now on.
     pub(crate) fn start(server: Rc<Server>) -> Result<Self, Failure> {
+        tokio::task::spawn_local(inhibitor::run(server.held()));
         let handle = |kind| {
             let failed =
                 |error| Failure(Failure::SIGNAL, format!("cannot handle signals: {error}"));

@@ -130,6 +130,29 @@ impl Client {
         self.call(lock::REGISTER, &lock::RegisterArgs { owner, flags })
     }
 
+    /// Whether a registration is answered at all: not on a connection that is closed.
+    pub fn try_register(&mut self, id: u32, pid: u32) -> Option<Packet> {
+        let owner = lock::Owner {
+            uuid: [5; 16],
+            name: Text::cut("guest"),
+            id,
+            pid,
+        };
+        let args = lock::RegisterArgs { owner, flags: 0 };
+        let header = Header {
+            program: self.program,
+            version: lock::VERSION,
+            procedure: lock::REGISTER,
+            kind: MessageType::CALL,
+            serial: Serial(1),
+            status: Status::OK,
+        };
+        let bytes = Packet::new(header, &args).encode().unwrap();
+        // It may have been closed already.
+        let _ = self.stream.write_all(&bytes);
+        self.answer()
+    }
+
     pub fn restrict(&mut self, flags: u32) -> String {
         self.call(lock::RESTRICT, &lock::RestrictArgs { flags })
     }

@@ -19,9 +19,11 @@ mod admin;
 mod client;
 mod connections;
 mod conversation;
+mod inhibitor;
 mod list;
 mod owners;
 mod program;
+mod session;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +58,9 @@ fn main() -> ExitCode {
             connections::more_than_may_connect_wait,
             connections::many,
             connections::the_admin_socket,
+            connections::names_at_their_limit,
+            connections::five_thousand,
+            connections::warnings,
             admin::what_is_asked,
             settings::limits,
             settings::workers,
@@ -65,6 +70,9 @@ fn main() -> ExitCode {
             settings::bad_arguments,
             list::who_holds_what,
             list::many_locks,
+            inhibitor::while_locks_are_held,
+            session::of_a_login,
+            session::without_a_login,
             program::options,
             program::configuration,
             program::one_at_a_time,
