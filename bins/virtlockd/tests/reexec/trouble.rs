@@ -180,6 +180,8 @@ pub fn messages_that_are_halfway(lab: &Lab) {
     greedy.stream.set_nonblocking(false).unwrap();
     for program in &lab.programs[1..] {
         host.reload(program);
+        // Until it answers it does not listen to the next signal either.
+        Client::registered(&host.socket(), NOBODY);
     }
     for (half, cut) in &mut halves {
         half.stream.write_all(&request(7)[*cut..]).unwrap();
