@@ -157,15 +157,11 @@ fn a_long_document_is_not_read_to_its_end() {
     let read = Domain::read(Path::new("d"), endless.by_ref());
     assert!(matches!(read, Err(ReadError::TooLong { .. })));
     assert!(endless.0 < 4 * MAX_DOCUMENT, "{} bytes", endless.0);
-    // As long as may be, of elements, texts and attributes.
-    for piece in ["<a/>", "<!-- -->", "&lt;", "<a b='c'>d</a>"] {
-        let most = usize::try_from(MAX_DOCUMENT).unwrap() / piece.len() - 10;
-        let xml = format!("<domain><name>g</name>{}</domain>", piece.repeat(most));
-        assert!(
-            Domain::parse(Path::new("d"), xml.as_bytes()).is_ok(),
-            "{piece}"
-        );
-    }
+    // As long as may be.
+    let piece = "<a b='c'>d</a>";
+    let most = usize::try_from(MAX_DOCUMENT).unwrap() / piece.len() - 10;
+    let xml = format!("<domain><name>g</name>{}</domain>", piece.repeat(most));
+    assert!(Domain::parse(Path::new("d"), xml.as_bytes()).is_ok());
 }
 
 #[test]
