@@ -40,9 +40,11 @@ impl Manager {
         shared: bool,
         flags: u32,
     ) -> Result<(), Code> {
+        self.until_completed(key).await;
         let (space, id, io_timeout, areas, mut held, value) = {
             let mut state = self.state();
             let state = &mut *state;
+            let completing = state.resources.is_completing(key);
             let holds = state
                 .clients
                 .get_mut(target.client)
@@ -66,6 +68,9 @@ impl Manager {
                 return Err(errno::AGAIN);
             }
             let space = space.ok_or(errno::NOSPC)?;
+            if completing {
+                return Err(errno::BUSY);
+            }
             // The lease is with the task that works on it; a second one finds none.
             let held = resource.lease.take().ok_or(errno::BUSY)?;
             let value = resource.lvb.clone().filter(|value| value.dirty);
@@ -97,7 +102,7 @@ impl Manager {
                             warn!(
                                 space = space.id,
                                 resource = id,
-                                "made shared, but others may not see it before it is given back: {failed}"
+                                "made shared, but others may not see it yet: {failed}"
                             );
                             Ok(())
                         }
@@ -114,7 +119,11 @@ impl Manager {
             }
         };
         close(&mut held);
+        let half_shared = held.is_half_shared();
         self.put_back(target, key, held, done.is_ok() && shared);
+        if half_shared {
+            self.complete_sharing_in_background(key);
+        }
         done
     }
 

@@ -38,6 +38,7 @@ mod renewal;
 mod request;
 pub mod resources;
 mod rindex;
+mod sharing;
 mod shutdown;
 pub mod space;
 pub mod spec;

@@ -41,7 +41,7 @@ enum Attempt {
 
 /// How long to wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
+pub(super) enum Pause {
     /// The storage took its time already.
     IoTimeout,
     /// It failed at once, and may work again at once.
@@ -49,12 +49,38 @@ enum Pause {
 }
 
 impl Pause {
-    fn after(timed_out: bool) -> Self {
+    pub(super) fn after(timed_out: bool) -> Self {
         if timed_out {
             Self::IoTimeout
         } else {
             Self::Short
         }
+    }
+}
+
+/// The times between attempts: twice as long each, up to two I/O timeouts.
+#[derive(Debug)]
+pub(super) struct RetryPauses {
+    io_timeout: Duration,
+    next: Duration,
+}
+
+impl RetryPauses {
+    pub(super) fn new(io_timeout: Duration) -> Self {
+        Self {
+            io_timeout,
+            next: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn next(&mut self, pause: Pause) -> Duration {
+        let least = match pause {
+            Pause::IoTimeout => self.io_timeout,
+            Pause::Short => RETRY_PAUSE,
+        };
+        let now = self.next.max(least).min(self.io_timeout.saturating_mul(2));
+        self.next = least.max(self.next).saturating_mul(2);
+        now
     }
 }
 
@@ -136,7 +162,8 @@ impl Manager {
             return false;
         }
         // A lockspace that is lost or left takes its leases with it.
-        if token.space_dead || (resource.lease.is_none() && resource.undo.is_none()) {
+        let nothing = resource.lease.is_none() && resource.undo.is_none();
+        if (token.space_dead || nothing) && !state.resources.is_completing(&token.key) {
             state.resources.remove(&token.key);
             return false;
         }
@@ -239,18 +266,11 @@ impl Manager {
     }
 
     async fn give_back_until_done(self: &Arc<Self>, key: &ResourceKey, mut after: Option<Pause>) {
-        let io_timeout = self.resource_io_timeout(key);
-        let longest = io_timeout.saturating_mul(2);
-        let mut next = Duration::ZERO;
+        let mut pauses = RetryPauses::new(self.resource_io_timeout(key));
         loop {
             if let Some(pause) = after {
-                let least = match pause {
-                    Pause::IoTimeout => io_timeout,
-                    Pause::Short => RETRY_PAUSE,
-                };
-                self.pause_in_lockspace(&key.space, next.max(least).min(longest))
+                self.pause_in_lockspace(&key.space, pauses.next(pause))
                     .await;
-                next = least.max(next).saturating_mul(2);
             }
             match self.try_to_give_back(key, None).await {
                 Attempt::Again(_, pause) => after = Some(pause),
@@ -260,7 +280,7 @@ impl Manager {
     }
 
     /// Waits for so long, or until the lockspace is given up: then there is nothing left to give back.
-    async fn pause_in_lockspace(&self, space: &Name, pause: Duration) {
+    pub(super) async fn pause_in_lockspace(&self, space: &Name, pause: Duration) {
         let Some(space) = self.joined_lockspace(space) else {
             return;
         };
@@ -271,7 +291,7 @@ impl Manager {
         }
     }
 
-    fn resource_io_timeout(&self, key: &ResourceKey) -> Duration {
+    pub(super) fn resource_io_timeout(&self, key: &ResourceKey) -> Duration {
         self.state()
             .resources
             .get(key)
@@ -285,9 +305,13 @@ impl Manager {
         key: &ResourceKey,
         rename: Option<Name>,
     ) -> Attempt {
-        let (id, space_id, io_timeout, areas, lease, undo, value) = {
+        let (id, space_id, io_timeout, areas, lease, undo, value) = loop {
+            self.until_completed(key).await;
             let mut state = self.state();
             let state = &mut *state;
+            if state.resources.is_completing(key) {
+                continue;
+            }
             let Some(resource) = state.resources.get_mut(key) else {
                 return Attempt::Done;
             };
@@ -306,7 +330,7 @@ impl Manager {
                 .lvb
                 .clone()
                 .filter(|value| value.dirty && !resource.shared);
-            (
+            break (
                 resource.id,
                 resource.space_id,
                 resource.io_timeout,
@@ -314,7 +338,7 @@ impl Manager {
                 resource.lease.take(),
                 resource.undo.take(),
                 value,
-            )
+            );
         };
         let context = self.context(io_timeout);
         let mut lease = lease;

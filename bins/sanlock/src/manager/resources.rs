@@ -1,6 +1,6 @@
 //! The resources whose leases this host holds, is taking or is giving back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ondisk::{Geometry, IoTimeout, Lver, Name};
 use paxos::resource::{Held, Member, Undo};
@@ -137,6 +137,9 @@ const REMEMBERED: usize = 128;
 pub struct Resources {
     all: BTreeMap<ResourceKey, Resource>,
     remembered: BTreeMap<ResourceKey, Remembered>,
+    /// Those whose conversion to shared a background task is ending. It works on a copy of the lease, which
+    /// nobody else touches meanwhile.
+    completing: BTreeSet<ResourceKey>,
     next_id: u32,
     next_sequence: u64,
 }
@@ -147,6 +150,7 @@ impl Default for Resources {
         Self {
             all: BTreeMap::new(),
             remembered: BTreeMap::new(),
+            completing: BTreeSet::new(),
             next_id: 2,
             next_sequence: 0,
         }
@@ -247,13 +251,30 @@ impl Resources {
 
     /// Whether a lease of a lockspace is being taken, converted or given back: a task works on it.
     pub fn are_worked_on(&self, space: &Name) -> bool {
-        self.all.iter().any(|(key, resource)| {
-            let idle = match resource.stage {
-                Stage::Add | Stage::Rem => false,
-                Stage::Held | Stage::Orphan => resource.lease.is_some(),
-            };
-            key.space == *space && !idle
-        })
+        let completing = self.completing.iter().any(|key| key.space == *space);
+        completing
+            || self.all.iter().any(|(key, resource)| {
+                let idle = match resource.stage {
+                    Stage::Add | Stage::Rem => false,
+                    Stage::Held | Stage::Orphan => resource.lease.is_some(),
+                };
+                key.space == *space && !idle
+            })
+    }
+
+    /// A background task begins to work on a lease; false if one does so already.
+    pub fn begin_completing(&mut self, key: ResourceKey) -> bool {
+        self.completing.insert(key)
+    }
+
+    /// It has ended.
+    pub fn end_completing(&mut self, key: &ResourceKey) {
+        self.completing.remove(key);
+    }
+
+    /// Whether a background task works on a lease.
+    pub fn is_completing(&self, key: &ResourceKey) -> bool {
+        self.completing.contains(key)
     }
 
     /// Forgets a lockspace's orphans and remembered numbers.

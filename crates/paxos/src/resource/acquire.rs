@@ -488,6 +488,7 @@ impl Attempt<'_> {
             mode: Mode::Exclusive,
             release_begun: false,
             may_own: false,
+            half_shared: false,
         };
         Acquired { held, shared_by }
     }

@@ -6,7 +6,7 @@ use ondisk::Dblock;
 
 use super::acquire::{AcquireOptions, attempt};
 use super::block::{self, HostBlock};
-use super::release::free_leader;
+use super::release::{disown, free_leader};
 use super::shared::clear_dead_holders;
 use super::{Held, Mode, Undo, undo};
 use crate::{AcquireError, Cancel, Context, Error, Liveness};
@@ -83,6 +83,7 @@ async fn finish_exclusive(ctx: &Context, held: &mut Held) {
     held.mode = Mode::Exclusive;
     held.release_begun = false;
     held.may_own = false;
+    held.half_shared = false;
     let ours = HostBlock {
         dblock: Some(held.dblock),
         shared: None,
@@ -123,7 +124,7 @@ async fn take_back(ctx: &Context, held: &mut Held, mut failed: AcquireError) -> 
 ///
 /// # Errors
 /// If it cannot be written. The lease is still exclusive if nothing of it was sent. If it is shared, others
-/// may not see that before the release, which frees the leader as well.
+/// may not see that before [`complete_sharing`] or the release, which free the leader as well.
 pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Error> {
     if held.mode == Mode::Shared {
         return Err(Error::AlreadyHeldSo {
@@ -135,6 +136,7 @@ pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Err
     let shared = HostBlock::released(&held.dblock, Some(generation));
     held.mode = Mode::Shared;
     held.may_own = true;
+    held.half_shared = true;
     block::write(ctx, &held.lease, host, shared, "mark our shared hold").await?;
     let tries = u64::from(ctx.timeouts.io.0);
     for tried in 1.. {
@@ -150,7 +152,33 @@ pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Err
         }
         held.lease.settle(ctx).await?;
     }
+    fully_shared(held);
+    Ok(())
+}
+
+/// Ends a conversion to shared that failed halfway, so that others can share the lease as well. Does nothing
+/// for any other lease.
+///
+/// The mark is written again, as it was: whoever has seen the first one may count on it. Only then is the leader
+/// freed, if it still names us by our own hand.
+///
+/// # Errors
+/// If the lease cannot be read or written, or earlier writes to it have not come back: call it again.
+pub async fn complete_sharing(ctx: &Context, held: &mut Held) -> Result<(), Error> {
+    if !held.is_half_shared() {
+        return Ok(());
+    }
+    held.lease.settle(ctx).await?;
+    let (host, generation) = (held.us.host, held.us.generation);
+    let shared = HostBlock::released(&held.dblock, Some(generation));
+    block::write(ctx, &held.lease, host, shared, "mark our shared hold").await?;
+    disown(ctx, &held.lease, held.us).await?;
+    fully_shared(held);
+    Ok(())
+}
+
+fn fully_shared(held: &mut Held) {
     held.may_own = false;
     held.release_begun = false;
-    Ok(())
+    held.half_shared = false;
 }

@@ -23,7 +23,7 @@ mod shared;
 mod tests;
 
 pub use acquire::{AcquireOptions, Acquired, acquire_owner};
-pub use convert::{convert_to_exclusive, convert_to_shared};
+pub use convert::{complete_sharing, convert_to_exclusive, convert_to_shared};
 pub use exclusive::acquire_exclusive;
 pub(crate) use init::write_first_sector_last;
 pub use init::{InitKind, init};
@@ -88,6 +88,8 @@ pub struct Held {
     pub(crate) release_begun: bool,
     /// Held shared, but the leader may still name us.
     pub(crate) may_own: bool,
+    /// A conversion to shared has begun, and not ended.
+    pub(crate) half_shared: bool,
 }
 
 impl Held {
@@ -96,6 +98,13 @@ impl Held {
     #[must_use]
     pub fn release_has_begun(&self) -> bool {
         self.release_begun
+    }
+
+    /// Whether it was made shared, and others may not see that yet: [`complete_sharing`] is to be tried until it
+    /// succeeds.
+    #[must_use]
+    pub fn is_half_shared(&self) -> bool {
+        self.mode == Mode::Shared && self.half_shared
     }
 }
 

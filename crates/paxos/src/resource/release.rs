@@ -279,7 +279,7 @@ pub async fn undo(ctx: &Context, undo: &Undo) -> Result<(), Error> {
 }
 
 /// Frees the leader if it names us and was written by us; everything else is fine too.
-async fn disown(ctx: &Context, lease: &ResourceLease, us: Member) -> Result<(), Error> {
+pub(super) async fn disown(ctx: &Context, lease: &ResourceLease, us: Member) -> Result<(), Error> {
     match free_leader(ctx, lease, us, None, None).await {
         Ok(_) | Err(Error::AlreadyFree { .. } | Error::ReleaseOwner { .. }) => Ok(()),
         Err(error) => Err(error),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use ondisk::{Dblock, Generation, HostId, Leader, Lver};
 
 use super::super::{
-    AcquireOptions, Mode, SharedOptions, acquire_exclusive, acquire_shared, convert_to_exclusive,
-    convert_to_shared, release, undo,
+    AcquireOptions, Mode, SharedOptions, acquire_exclusive, acquire_shared, complete_sharing,
+    convert_to_exclusive, convert_to_shared, release, undo,
 };
 use super::{held, proposal};
 use crate::testing::{Fault, RESOURCE, SMALL, World, context, member};
@@ -425,4 +425,52 @@ async fn a_conversion_to_shared_that_cannot_free_the_leader_is_ended_by_the_rele
     release(&ctx, &mut held, None).await.unwrap();
     assert_eq!(world.requests(), "R 0, W 0, W 2");
     assert!(!world.leader().is_owned() && !world.mode(1).is_shared());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversion_to_shared_that_failed_halfway_can_be_ended() {
+    // The mark, the look at the leader, the leader; done or not.
+    for (number, fault) in [
+        (0, Fault::Error),
+        (0, Fault::DoneButError),
+        (1, Fault::Error),
+        (2, Fault::Error),
+        (2, Fault::DoneButError),
+    ] {
+        let (world, ctx) = (World::new(SMALL), context(10));
+        let mut held = held(&world, &ctx).await;
+        assert!(!held.is_half_shared());
+        world.disk.fail(number, fault);
+        convert_to_shared(&ctx, &mut held).await.unwrap_err();
+        assert!(held.is_half_shared());
+        // Nor does the next attempt get through.
+        world.disk.fail(0, Fault::Error);
+        complete_sharing(&ctx, &mut held).await.unwrap_err();
+        assert!(held.is_half_shared());
+        world.requests();
+        complete_sharing(&ctx, &mut held).await.unwrap();
+        let freed = (number, fault) == (2, Fault::DoneButError);
+        let requests = if freed { "W 2, R 0" } else { "W 2, R 0, W 0" };
+        assert_eq!(world.requests(), requests);
+        assert!(!held.is_half_shared() && held.mode == Mode::Shared);
+        assert!(!world.leader().is_owned() && world.mode(1).is_shared());
+        // There is nothing more to do.
+        complete_sharing(&ctx, &mut held).await.unwrap();
+        assert_eq!(world.requests(), "");
+        release(&ctx, &mut held, None).await.unwrap();
+        assert_eq!(world.requests(), "W 2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_conversion_to_shared_leaves_another_owner_alone() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let mut held = held(&world, &ctx).await;
+    world.disk.fail(1, Fault::Error);
+    convert_to_shared(&ctx, &mut held).await.unwrap_err();
+    // The mark has landed, and a host that shares the lease as well owns it for a moment.
+    let theirs = world.set_owner(2, 1, 9);
+    complete_sharing(&ctx, &mut held).await.unwrap();
+    assert_eq!(world.leader(), theirs);
+    assert!(world.mode(1).is_shared() && !held.is_half_shared());
 }
