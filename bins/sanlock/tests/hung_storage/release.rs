@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use sanlock_proto::Resource;
 use sanlock_proto::client::Registered;
+use sanlock_proto::flags::{ConvertFlags, ResourceFlags};
 
 use super::common::daemon::{Daemon, Setup};
 use super::common::harness::{Case, Outcome};
-use super::common::leases::{acquire, held, lockspace, release, resource};
+use super::common::leases::{acquire, code, held, lockspace, release, resource, with};
 use super::common::scratch::Scratch;
 use super::common::status::{list_of, resource_lists};
 use super::common::wait::until;
@@ -33,6 +34,14 @@ pub const CASES: &[Case] = &[
         a_release_that_fails,
     ),
     (
+        "a_conversion_to_shared_that_failed_is_ended_later",
+        a_conversion_that_fails,
+    ),
+    (
+        "a_lease_that_is_being_shared_can_be_given_back",
+        a_release_of_a_conversion_that_fails,
+    ),
+    (
         "an_acquire_whose_answers_are_lost_holds_nothing",
         an_acquire_whose_answers_are_lost,
     ),
@@ -50,6 +59,9 @@ const IO_TIMEOUT: u32 = 2;
 
 /// Held by another host.
 const OWNED: i64 = -243;
+
+/// Others hold it shared.
+const HELD_SHARED: i64 = -11;
 
 /// Too few of a lease's disks could be written.
 const NOT_WRITTEN: i64 = -211;
@@ -115,6 +127,13 @@ impl Pair {
 
     fn two_acquires(&mut self) -> i64 {
         acquire(&mut self.two, &self.seen_by_two)
+    }
+
+    fn two_shares(&mut self) -> i64 {
+        acquire(
+            &mut self.two,
+            &with(&self.seen_by_two, ResourceFlags::SHARED),
+        )
     }
 
     /// Waits until the second host has the lease; then the first cannot.
@@ -207,6 +226,62 @@ fn a_release_that_fails() -> Outcome {
     assert_eq!(pair.one_releases(), -5);
     assert!(held(&mut pair.one).is_empty());
     assert_eq!(pair.two_acquires(), OWNED);
+    pair.faulty.recover();
+    let took = pair.two_gets_it();
+    measured(&format!("free {took:?} after the storage was back"));
+    Outcome::Passed
+}
+
+/// The first host holds the lease, and makes it shared while nothing can be written.
+fn converted_in_vain() -> Result<Pair, Outcome> {
+    if let Some(skipped) =
+        unlike_the_original("it says that the conversion failed, which it may not have")
+    {
+        return Err(skipped);
+    }
+    let mut pair = Pair::new()?;
+    assert_eq!(pair.one_acquires(), 0);
+    pair.faulty
+        .only(Fault::Error(nix::errno::Errno::EIO), Kind::Write, "leases");
+    let shared = with(&pair.seen_by_one, ResourceFlags::SHARED);
+    assert_eq!(
+        code(pair.one.convert(ConvertFlags::NONE, &shared.head())),
+        0
+    );
+    let (mine, theirs) = (held(&mut pair.one), pair.two_shares());
+    assert_eq!((mine.len(), theirs), (1, OWNED));
+    Ok(pair)
+}
+
+fn a_conversion_that_fails() -> Outcome {
+    let mut pair = match converted_in_vain() {
+        Ok(pair) => pair,
+        Err(skipped) => return skipped,
+    };
+    pair.faulty.recover();
+    let took = until("the other host shares the lease", FREED, || {
+        pair.two_shares() == 0
+    });
+    measured(&format!("shared {took:?} after the storage was back"));
+    // Both hold it: neither may have it alone before the other has given it back.
+    let alone = pair.seen_by_two.head();
+    let mut convert = || code(pair.two.convert(ConvertFlags::NONE, &alone));
+    assert_eq!(convert(), HELD_SHARED);
+    assert_eq!(held(&mut pair.one).len(), 1);
+    assert_eq!(release(&mut pair.one, &pair.seen_by_one), 0);
+    assert_eq!(convert(), 0);
+    Outcome::Passed
+}
+
+fn a_release_of_a_conversion_that_fails() -> Outcome {
+    let mut pair = match converted_in_vain() {
+        Ok(pair) => pair,
+        Err(skipped) => return skipped,
+    };
+    // Whatever the background is doing just then.
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(pair.one_releases(), -5);
+    assert!(held(&mut pair.one).is_empty());
     pair.faulty.recover();
     let took = pair.two_gets_it();
     measured(&format!("free {took:?} after the storage was back"));
