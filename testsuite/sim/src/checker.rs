@@ -21,6 +21,8 @@ pub struct Violation {
 pub struct Claim {
     /// Its host.
     pub host: u32,
+    /// By which its lease is its own; a daemon that was killed may be followed by one that has another.
+    pub host_id: u64,
     /// The process.
     pub pid: i32,
     /// The resource.
@@ -296,7 +298,8 @@ impl Checker {
             return;
         }
         // Whoever waits for this host's leases need not wait any more.
-        let holder = self.claims.iter().find(|claim| claim.host == by).copied();
+        let holds = |claim: &&Claim| (claim.host, claim.host_id) == (by, host_id);
+        let holder = self.claims.iter().find(holds).copied();
         if let Some(claim) =
             holder.filter(|_| self.member(by).is_some_and(|one| one.host_id == host_id))
         {

@@ -182,8 +182,10 @@ impl Worker {
         self.machine.event(Event::Uses(self.pid, resource, mode));
         let (host, pid) = (self.machine.number, self.pid);
         self.machine.world.check(|checker| {
+            let host_id = checker.member(host).map_or(0, |member| member.host_id);
             checker.claim(Claim {
                 host,
+                host_id,
                 pid,
                 resource,
                 mode,

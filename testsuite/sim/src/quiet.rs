@@ -157,6 +157,8 @@ fn is_well(machine: &Machine) -> bool {
     let state = machine.state();
     state.on
         && stays
+        // Its device is about to reset the host.
+        && !state.watchdog.is_dead()
         && state.processes.is_empty()
         && member.is_some_and(|member| member.host_id == own)
 }

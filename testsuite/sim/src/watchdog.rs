@@ -202,6 +202,12 @@ impl Watchdog {
         self.arrived.push_back(Arrived::End(client));
     }
 
+    /// Whether it was killed.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.dead
+    }
+
     /// wdmd runs: it reads what has come, and tests if it is time.
     pub fn run(&mut self, now: Now) -> Vec<Change> {
         let now = self.as_it_knows(now);
