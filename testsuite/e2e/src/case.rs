@@ -1,7 +1,5 @@
 //! One scenario with the programs that it is played with, whichever kind of host it is for.
 
-#![allow(dead_code, reason = "a report that shows the rest of it follows")]
-
 use std::fs;
 use std::path::Path;
 

@@ -131,6 +131,21 @@ impl Host {
         self.gone(daemon, pid)
     }
 
+    /// Has virtlockd execute itself anew, and waits until that has been done.
+    pub(crate) fn reexecute_virtlockd(&self) -> Result<()> {
+        let daemon = Daemon::Virtlockd;
+        let pid = self.pid_of(daemon)?;
+        // The process stays the same one; what the kernel told its program is another thing each time.
+        let told = || std::fs::read(self.path(&format!("/proc/{pid}/auxv"))).ok();
+        let before = told().context("virtlockd has ended")?;
+        self.signal_daemon(daemon, "USR1")?;
+        self.until("virtlockd answers again", PATIENCE, |host| {
+            let now = told().context("virtlockd ended when it was to execute itself anew")?;
+            Ok(now != before && host.quietly(daemon.probe())?.ok)
+        })
+        .map(drop)
+    }
+
     fn gone(&self, daemon: Daemon, pid: u32) -> Result<()> {
         let what = format!("{} is gone", daemon.name());
         self.until(&what, PATIENCE, |host| Ok(!host.is_alive(pid)))

@@ -16,7 +16,6 @@ use super::init::READY;
 use super::scenario::Manager;
 use super::story::{Kind, Teller};
 use crate::guard;
-use crate::programs::Build;
 
 /// The names and addresses of all hosts.
 pub(super) const HOSTS_FILE: &str = "127.0.0.1 localhost\n10.77.0.1 alpha\n10.77.0.2 beta\n";
@@ -33,7 +32,6 @@ pub(crate) struct Plan {
     pub(super) name: &'static str,
     /// Its host id.
     pub(super) number: u8,
-    pub(super) build: Build,
     pub(super) manager: Manager,
     /// Its files, which outlive it.
     pub(super) dir: PathBuf,
@@ -128,13 +126,6 @@ impl Host {
         process.wait().context("cannot wait for a host's end")?;
         self.teller.holdings(self.name(), &[]);
         Ok(when)
-    }
-
-    /// Boots it again after a crash, with the files that it had.
-    pub(crate) fn boot_again(&mut self) -> Result<()> {
-        let plan = self.plan.clone();
-        *self = Host::boot(plan, &self.teller)?;
-        Ok(())
     }
 
     /// For a network interface that belongs into it.
@@ -234,14 +225,19 @@ impl Host {
         }
     }
 
+    /// Where a file of its own is, from outside.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.init))
+    }
+
     /// A file of its own, from outside.
     pub(crate) fn read(&self, path: &str) -> Option<String> {
-        fs::read_to_string(format!("/proc/{}/root{path}", self.init)).ok()
+        fs::read_to_string(self.path(path)).ok()
     }
 
     /// Writes a file of its own.
     pub(crate) fn write(&self, path: &str, text: &str) -> Result<()> {
-        fs::write(format!("/proc/{}/root{path}", self.init), text)
+        fs::write(self.path(path), text)
             .with_context(|| format!("cannot write {path} on {}", self.name()))
     }
 }

@@ -82,7 +82,7 @@ impl Host {
         };
         let pid = self.pid_of(super::daemons::Daemon::Virtlockd)?;
         let mut held = Vec::new();
-        for (file, name) in self.lockd_files()? {
+        for (file, name) in self.lockd_files(pid)? {
             let locked = table
                 .lines()
                 .filter_map(kernel_lock)
@@ -95,12 +95,11 @@ impl Host {
         Ok(held)
     }
 
-    /// The lease files, by inode.
-    fn lockd_files(&self) -> Result<Vec<(u64, String)>> {
-        let dir = "/var/lib/libvirt/lockd/files";
-        let place = format!("{}{dir}", self.root());
+    /// The lease files, by inode, as virtlockd sees them.
+    fn lockd_files(&self, pid: u32) -> Result<Vec<(u64, String)>> {
+        let dir = format!("/proc/{pid}/root/var/lib/libvirt/lockd/files");
         let mut files = Vec::new();
-        let Ok(entries) = fs::read_dir(&place) else {
+        let Ok(entries) = fs::read_dir(self.path(&dir)) else {
             return Ok(files);
         };
         for entry in entries.flatten() {
@@ -110,10 +109,6 @@ impl Host {
             }
         }
         Ok(files)
-    }
-
-    fn root(&self) -> String {
-        format!("/proc/{}/root", self.network())
     }
 }
 

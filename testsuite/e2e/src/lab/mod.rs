@@ -1,8 +1,7 @@
 //! Hosts of namespaces: libvirtd, its lock manager and guests, as on two computers with shared storage.
 
-#![allow(dead_code, reason = "scenarios that use the rest of it follow")]
-
 mod daemons;
+mod devices;
 mod enclosure;
 mod faults;
 mod guest;
@@ -13,6 +12,7 @@ mod libvirt;
 mod mounts;
 mod network;
 mod play;
+mod renewals;
 mod scenario;
 mod scenarios;
 mod stage;
@@ -23,4 +23,4 @@ pub(crate) use play::{Options as LabOptions, inside as run_lab, play};
 pub(crate) use scenario::Scenario;
 pub(crate) use scenarios::SCENARIOS;
 pub(crate) use stage::{Lab, missing, not_built};
-pub(crate) use story::Story;
+pub(crate) use story::{Event, Held, Kind as EventKind, Story};

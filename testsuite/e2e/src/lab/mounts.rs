@@ -28,6 +28,9 @@ pub(super) fn bind(from: &Path, at: &Path) -> Result<()> {
     if from.is_dir() {
         fs::create_dir_all(at).with_context(about)?;
     } else if !at.exists() {
+        if let Some(parent) = at.parent() {
+            fs::create_dir_all(parent).with_context(about)?;
+        }
         File::create(at).with_context(about)?;
     }
     mount(Some(from), at, NOTHING, MsFlags::MS_BIND, NOTHING).with_context(about)

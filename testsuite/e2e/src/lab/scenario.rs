@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) require_leases: bool,
     /// sanlock: other host ids than 1 and 2.
     pub(crate) host_ids: Option<[u8; 2]>,
+    /// A device with sectors of this size, that both hosts have.
+    pub(crate) device_sector: Option<u16>,
     pub(crate) broken: Option<Broken>,
 }
 
@@ -53,6 +55,7 @@ impl Setup {
             auto_leases: true,
             require_leases: false,
             host_ids: None,
+            device_sector: None,
             broken: None,
         }
     }

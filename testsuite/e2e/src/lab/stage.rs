@@ -3,12 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use ondisk::HostId;
 
+use super::devices::LoopDevice;
 use super::host::{Host, Plan};
 use super::leases::lease_name;
+use super::renewals::Renewals;
 use super::scenario::{Manager, Scenario, Setup, Storage};
 use super::story::{Kind, Teller};
 use super::{mounts, network};
@@ -97,6 +100,8 @@ pub(crate) struct Lab {
     pub(super) setup: Setup,
     pub(super) hosts: Vec<Host>,
     pub(super) teller: Teller,
+    shared: PathBuf,
+    device: Option<LoopDevice>,
 }
 
 impl Lab {
@@ -112,22 +117,32 @@ impl Lab {
         let memory = dir.join("memory");
         mounts::tmpfs(&memory, "0755")?;
         let shared = dir.join("shared");
+        fs::create_dir_all(&shared)?;
+        let device = setup
+            .device_sector
+            .map(|sector| LoopDevice::new(&shared, sector))
+            .transpose()?;
         let mut lab = Lab {
             setup,
             hosts: Vec::new(),
             teller: teller.clone(),
+            shared,
+            device,
         };
         let names = ["alpha", "beta"];
         for ((number, name), build) in (1..=setup.hosts).zip(names).zip(builds) {
             let plan = Plan {
                 name,
                 number,
-                build,
                 manager: setup.manager,
                 dir: memory.join(name),
                 log: dir.join(name),
-                binds: binds(&setup, build, ours, &shared, &memory)?,
-                devices: Vec::new(),
+                binds: binds(&setup, build, ours, &lab.shared, &memory)?,
+                devices: lab
+                    .device
+                    .iter()
+                    .map(|device| device.path.clone())
+                    .collect(),
             };
             lab.hosts.push(Host::boot(plan, teller)?);
         }
@@ -157,6 +172,42 @@ impl Lab {
     /// A heading.
     pub(crate) fn step(&self, text: &str) {
         self.teller.tell(Kind::Step, None, text);
+    }
+
+    /// A moment worth a mark of its own in the time line.
+    pub(crate) fn moment(&self, what: &str, when: Instant) {
+        let at = self.teller.at(when);
+        self.teller.tell_at(at, Kind::Seen, None, what);
+    }
+
+    /// The device that the hosts share.
+    pub(crate) fn device(&self) -> Result<String> {
+        let device = self.device.as_ref().context("this lab has no device")?;
+        Ok(device.path.display().to_string())
+    }
+
+    /// Watches a host's renewals.
+    pub(crate) fn renewals(&self, host: HostId) -> Renewals {
+        Renewals::of(&self.shared, host)
+    }
+
+    /// A scenario that must fail, because something is wrong in this lab.
+    pub(crate) fn must_find(
+        &mut self,
+        play: fn(&mut Lab) -> Result<()>,
+        fault: &str,
+    ) -> Result<()> {
+        let Err(found) = play(self) else {
+            bail!("nobody found what is wrong here");
+        };
+        let found = format!("{found:#}");
+        ensure!(
+            found.contains(fault),
+            "something else was found than \"{fault}\": {found}"
+        );
+        self.teller
+            .tell(Kind::Seen, None, format!("found: {found}"));
+        Ok(())
     }
 
     /// What libvirt says when another guest of the same host has the lease.
@@ -208,10 +259,19 @@ impl Lab {
     /// The same for several guests that share it.
     pub(crate) fn holders(&self, host: &Host, guests: &[&str], image: &str) -> Result<()> {
         let lease = self.lease(host, image)?;
+        self.held_by(host, guests, image, &lease)
+    }
+
+    /// A lease that a guest's description names must be held for it.
+    pub(crate) fn lease_held(&self, host: &Host, guest: &str, lease: &str) -> Result<()> {
+        self.held_by(host, &[guest], lease, lease)
+    }
+
+    fn held_by(&self, host: &Host, guests: &[&str], image: &str, lease: &str) -> Result<()> {
         let held = host.holdings(self.setup.manager)?;
         let mut holders: Vec<&str> = held
             .iter()
-            .filter(|(_, name)| *name == lease)
+            .filter(|(_, name)| name == lease)
             .map(|(holder, _)| holder.as_str())
             .collect();
         holders.sort_unstable();
@@ -232,13 +292,28 @@ impl Lab {
     /// Soon nobody of this host may hold the image's lease.
     pub(crate) fn free(&self, host: &Host, image: &str) -> Result<()> {
         let lease = self.lease(host, image)?;
+        self.until_free(host, image, &lease)
+    }
+
+    /// The same of a lease that guests' descriptions name.
+    pub(crate) fn lease_free(&self, host: &Host, lease: &str) -> Result<()> {
+        self.until_free(host, lease, lease)
+    }
+
+    fn until_free(&self, host: &Host, image: &str, lease: &str) -> Result<()> {
         let manager = self.setup.manager;
         let what = format!("the lease of {image} is free");
         host.until(&what, RELEASE_LIMIT, |host| {
             let held = host.holdings(manager)?;
-            Ok(held.iter().all(|(_, name)| *name != lease))
+            Ok(held.iter().all(|(_, name)| name != lease))
         })
         .map(drop)
+    }
+
+    /// Whether sanlock's lease of an image has a file.
+    pub(crate) fn has_lease_file(&self, host: &Host, image: &str) -> Result<bool> {
+        let lease = self.lease(host, image)?;
+        Ok(self.shared.join("leases").join(lease).exists())
     }
 }
 
@@ -273,7 +348,13 @@ fn binds(
     }
     if let Some(broken) = setup.broken {
         let place = REPLACED.iter().find(|(name, _)| *name == broken.program);
-        let (_, place) = place.context("no such program to break")?;
+        let (name, place) = place.context("no such program to break")?;
+        // The good one, for a broken one that is nearly as good.
+        let good = Some(build)
+            .filter(|build| *build == Build::Ours)
+            .and_then(|_| ours.program(name))
+            .unwrap_or_else(|| PathBuf::from(place));
+        binds.push((good, PathBuf::from("/run/lab/good").join(name)));
         let file = memory.join("broken");
         fs::write(&file, broken.script)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;

@@ -1,8 +1,9 @@
 //! What is left of a run for people and for other programs.
 
-#![allow(dead_code, reason = "a page that shows the rest of it follows")]
-
 mod junit;
+mod logs;
+mod page;
+mod timeline;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,8 @@ pub(crate) fn write(dir: &Path, outcomes: &[Outcome]) -> Result<PathBuf> {
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         Ok::<PathBuf, anyhow::Error>(file)
     };
-    put("junit.xml", junit::text(outcomes))
+    put("junit.xml", junit::text(outcomes))?;
+    put("index.html", page::text(outcomes))
 }
 
 /// Text for XML and HTML.

@@ -1,11 +1,16 @@
 //! The scenarios, a file for each subject.
 
+mod cleanup;
+mod crash;
 mod dual_host;
+mod explicit;
 mod hot_plug;
 mod lifecycle;
+mod lock_failure;
 mod migration;
 mod sharing;
 mod single_host;
+mod virtlockd;
 
 use super::scenario::Scenario;
 
@@ -17,6 +22,11 @@ pub(crate) const SCENARIOS: &[&[Scenario]] = &[
     lifecycle::SCENARIOS,
     sharing::SCENARIOS,
     hot_plug::SCENARIOS,
+    explicit::SCENARIOS,
+    lock_failure::SCENARIOS,
+    crash::SCENARIOS,
+    cleanup::SCENARIOS,
+    virtlockd::SCENARIOS,
 ];
 
 /// The scenario of this name.
