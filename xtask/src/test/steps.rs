@@ -295,7 +295,7 @@ fn e2e(context: &Context, programs: &str) -> Result<Outcome> {
     }
     command.args(["--kind", "namespaces", "--programs", programs]);
     // Mostly they wait.
-    command.args(["--jobs", "2"]);
+    command.args(["--jobs", "4"]);
     let report = workspace::target().join("e2e/report").join(programs);
     command.arg("--report").arg(report);
     counted(&mut command, Counting::Last)

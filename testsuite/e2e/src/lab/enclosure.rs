@@ -1,6 +1,7 @@
 //! Namespaces that end with the process that made them, whatever ends it: the kernel then kills every process
 //! inside, and with the last one go its mounts, its network and its loop devices.
 
+use std::io::Write;
 use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -36,8 +37,10 @@ pub(super) fn enter_again() -> Result<ExitCode> {
         .spawn()
         .context("cannot start the first process of the namespaces")?;
     // `wait` would close it.
-    let open = child.stdin.take();
+    let mut open = child.stdin.take().context("no pipe")?;
     println!("{}", child.id());
+    // Not before that: what it prints comes after this line.
+    writeln!(open, "go").context("the first process of the namespaces has ended")?;
     let status = child
         .wait()
         .context("cannot wait for the namespaces' end")?;
@@ -55,6 +58,10 @@ pub(super) fn settle() -> Result<()> {
     set_pdeathsig(Signal::SIGKILL).context("cannot set the signal of the parent's death")?;
     // Outside of this process namespace, therefore zero while it lives.
     anyhow::ensure!(parent_id() == 0, "this is not the first process inside");
+    let mut go = String::new();
+    std::io::stdin()
+        .read_line(&mut go)
+        .context("cannot hear the process outside")?;
     std::thread::spawn(|| {
         // If the parent ended before the signal was set, this is how we learn it.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());

@@ -48,19 +48,17 @@ impl Host {
         let host = self.clone();
         std::thread::spawn(move || {
             while host.up.load(Ordering::Relaxed) {
-                let held = host.holdings(host.plan.manager);
-                if let (Ok(held), true) = (held, host.up.load(Ordering::Relaxed)) {
-                    host.teller.holdings(host.name(), &held);
-                }
+                // A daemon that does not answer tells nothing.
+                let _ = host.holdings(host.plan.manager);
                 std::thread::sleep(LOOK_EVERY);
             }
         });
     }
 
-    /// Pairs of holder and lease. virtlockd holds for all guests.
+    /// Pairs of holder and lease, which the story gets to know too. virtlockd holds for all guests.
     pub(super) fn holdings(&self, manager: Manager) -> Result<Vec<(String, String)>> {
-        match manager {
-            Manager::None => Ok(Vec::new()),
+        let held = match manager {
+            Manager::None => Vec::new(),
             Manager::Sanlock => {
                 let said = self.quietly(&["sanlock", "client", "status"])?;
                 ensure!(
@@ -69,10 +67,14 @@ impl Host {
                     self.name(),
                     said.text
                 );
-                Ok(sanlock_holdings(&said.text))
+                sanlock_holdings(&said.text)
             }
-            Manager::Lockd => self.kernel_locks(),
+            Manager::Lockd => self.kernel_locks()?,
+        };
+        if self.up.load(Ordering::Relaxed) {
+            self.teller.holdings(self.name(), &held);
         }
+        Ok(held)
     }
 
     /// The locks of this host's virtlockd, by the kernel's list.
