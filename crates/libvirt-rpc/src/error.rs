@@ -21,6 +21,12 @@ impl ErrorCode {
     pub const NO_SUPPORT: Self = Self(3);
     /// An argument makes no sense.
     pub const INVALID_ARG: Self = Self(8);
+    /// The server would not have the caller.
+    pub const AUTH_FAILED: Self = Self(45);
+    /// There is nothing that could be connected to.
+    pub const NO_CONNECT: Self = Self(5);
+    /// A configuration file cannot be understood.
+    pub const CONF_SYNTAX: Self = Self(33);
     /// The caller may not do this.
     pub const OPERATION_DENIED: Self = Self(29);
     /// The system refused.
@@ -47,6 +53,9 @@ impl ErrorCode {
             Self::INTERNAL_ERROR => "internal error: %s",
             Self::NO_SUPPORT => "this function is not supported by the connection driver: %s",
             Self::INVALID_ARG => "invalid argument: %s",
+            Self::NO_CONNECT => "no connection driver available for %s",
+            Self::CONF_SYNTAX => "configuration file syntax error: %s",
+            Self::AUTH_FAILED => "authentication failed: %s",
             Self::OPERATION_DENIED => "operation forbidden: %s",
             Self::OPERATION_INVALID => "Requested operation is not valid: %s",
             Self::ARGUMENT_UNSUPPORTED => "argument unsupported: %s",
@@ -66,6 +75,10 @@ pub struct ErrorDomain(pub i32);
 impl ErrorDomain {
     /// No part in particular.
     pub const NONE: Self = Self(0);
+    /// The client's side of the remote program.
+    pub const REMOTE: Self = Self(13);
+    /// What is known of guests.
+    pub const DOMAIN: Self = Self(20);
     /// The remote procedure calls, and the lock program's procedures.
     pub const RPC: Self = Self(7);
     /// The lock daemon and driver.
@@ -74,7 +87,33 @@ impl ErrorDomain {
     pub const LOCKSPACE: Self = Self(51);
     /// The admin program.
     pub const ADMIN: Self = Self(62);
+
+    /// The words with which libvirt's programs say where an error comes from.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let index = usize::try_from(self.0).ok();
+        index
+            .and_then(|index| DOMAINS.get(index))
+            .unwrap_or(&"Unknown")
+    }
 }
+
+/// The names of libvirt's error domains, by their number.
+#[rustfmt::skip]
+const DOMAINS: [&str; 73] = [
+    "", "Xen Driver", "Xen Daemon", "Xen Store", "S-Expression", "XML Util", "Domain", "XML-RPC", "Proxy Daemon",
+    "Config File", "QEMU Driver", "Network", "Test Driver", "Remote Driver", "OpenVZ Driver", "Xen XM Driver",
+    "Linux Statistics", "LXC Driver", "Storage Driver", "Network Driver", "Domain Config", "User Mode Linux Driver",
+    "Node Device Driver", "Xen Inotify Driver", "Security Driver", "VirtualBox Driver", "Network Interface Driver",
+    "Open Nebula Driver", "ESX Driver", "Power Hypervisor Driver", "Secrets Driver", "CPU Driver", "XenAPI Driver",
+    "Network Filter Driver", "Lifecycle Hook", "Domain Snapshot", "Audit Utils", "Sysinfo Utils", "I/O Stream Utils",
+    "VMware Driver", "Event Loop", "Xen Light Driver", "Lock Driver", "Hyper-V Driver", "Capabilities Utils",
+    "URI Utils", "Authentication Utils", "DBus Utils", "Parallels Cloud Server", "Device Config",
+    "SSH transport layer", "Lock Space", "Init control", "Identity", "Cgroup", "Access Manager", "Systemd", "Bhyve",
+    "Crypto", "Firewall", "Polkit", "Thread jobs", "Admin Interface", "Log Manager", "Xen XL Config", "Perf",
+    "Libssh transport layer", "Resource control", "FirewallD", "Domain Checkpoint", "TPM", "BPF",
+    "Cloud-Hypervisor Driver",
+];
 
 /// How bad it is: 1 for a warning, 2 for an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -251,6 +290,20 @@ mod tests {
         let whole = "Unable to open x: No such file or directory";
         assert_eq!(texts(&error), [whole, "%s", whole]);
         assert_eq!(error.int1, 2);
+    }
+
+    #[test]
+    fn domains_have_names() {
+        for (domain, name) in [
+            (ErrorDomain::RPC, "XML-RPC"),
+            (ErrorDomain::REMOTE, "Remote Driver"),
+            (ErrorDomain::LOCKSPACE, "Lock Space"),
+            (ErrorDomain::ADMIN, "Admin Interface"),
+            (ErrorDomain(-1), "Unknown"),
+            (ErrorDomain(73), "Unknown"),
+        ] {
+            assert_eq!(domain.name(), name);
+        }
     }
 
     #[test]

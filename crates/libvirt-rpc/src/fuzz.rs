@@ -5,7 +5,7 @@ use crate::error::RemoteError;
 use crate::packet::{Header, MessageType, Packet};
 use crate::server::{Incoming, Served};
 use crate::xdr::{self, Xdr};
-use crate::{admin, holders, lock};
+use crate::{admin, holders, lock, remote};
 
 /// What is decoded is encoded and decoded to the same again, in no more bytes than there were.
 fn law<T: Xdr>(bytes: &[u8]) -> bool {
@@ -116,6 +116,57 @@ pub fn admin(bytes: &[u8]) -> bool {
         201 => law::<holders::ListRet>(bytes),
         _ => law::<admin::Param>(bytes),
     }
+}
+
+/// What goes either way in the remote program. The first byte says of which procedure; from 128 on, its result.
+pub fn remote(bytes: &[u8]) -> bool {
+    let Some((procedure, bytes)) = bytes.split_first() else {
+        return true;
+    };
+    match procedure {
+        1 => law::<remote::OpenArgs>(bytes),
+        24 => law::<remote::LookupByUuidArgs>(bytes),
+        68 => law::<remote::SaslStartArgs>(bytes),
+        69 => law::<remote::SaslStepArgs>(bytes),
+        128 => law::<remote::AuthListRet>(bytes),
+        129 => law::<remote::SaslInitRet>(bytes),
+        130 => law::<remote::SaslRet>(bytes),
+        131 => law::<remote::PolkitRet>(bytes),
+        132 => law::<remote::IsActiveRet>(bytes),
+        133 => law::<remote::DomainRet>(bytes),
+        _ => law::<remote::DomainArgs>(bytes),
+    }
+}
+
+/// A server's answer as a client takes it: no stream of bytes makes the call do anything but return.
+pub fn answer(bytes: &[u8]) -> bool {
+    struct Stream<'a>(&'a [u8]);
+    impl std::io::Read for Stream<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+    impl std::io::Write for Stream<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut client = crate::blocking::Client::new(Stream(bytes), remote::PROGRAM, remote::VERSION);
+    let mut calls = 0;
+    while client
+        .call::<remote::DomainRet>(remote::DOMAIN_LOOKUP_BY_UUID, &())
+        .is_ok()
+    {
+        // Each answer takes bytes of the stream, so that it comes to an end.
+        calls += 1;
+        if calls > bytes.len() {
+            return false;
+        }
+    }
+    true
 }
 
 /// An error record.

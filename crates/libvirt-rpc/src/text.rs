@@ -89,6 +89,52 @@ impl<const MAX: usize> Xdr for Text<MAX> {
     }
 }
 
+/// Bytes that are no string, at most `MAX` of them, as the protocol's `char data<MAX>` has them: each as a number
+/// of four bytes, signed as `char` is on most machines.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Chars<const MAX: usize>(Vec<u8>);
+
+impl<const MAX: usize> Chars<MAX> {
+    /// Of these.
+    ///
+    /// # Errors
+    /// [`XdrError::TooLong`].
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, XdrError> {
+        let bytes = bytes.into();
+        let len = bytes.len();
+        if len > MAX {
+            return Err(XdrError::TooLong { len, max: MAX });
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> Xdr for Chars<MAX> {
+    fn encode(&self, to: &mut Encoder) {
+        to.length(self.0.len());
+        for byte in &self.0 {
+            i32::from(i8::from_be_bytes([*byte])).encode(to);
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, XdrError> {
+        let len = from.length(MAX)?;
+        let mut bytes = Vec::new();
+        for _ in 0..len {
+            // C keeps the lowest byte, whatever stands in the others.
+            let [.., byte] = i32::decode(from)?.to_be_bytes();
+            bytes.push(byte);
+        }
+        Ok(Self(bytes))
+    }
+}
+
 /// A list of at most `MAX` values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct List<T, const MAX: usize>(Vec<T>);

@@ -108,6 +108,8 @@ proptest! {
         prop_assert!(fuzz::lock(&bytes));
         prop_assert!(fuzz::admin(&bytes));
         prop_assert!(fuzz::error(&bytes));
+        prop_assert!(fuzz::remote(&bytes));
+        prop_assert!(fuzz::answer(&bytes));
     }
 
     #[test]
