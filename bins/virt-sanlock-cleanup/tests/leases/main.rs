@@ -1,0 +1,36 @@
+//! The program, with lease daemons: two hosts that share a directory of leases.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    dead_code
+)]
+
+#[path = "../../../../crates/daemon/tests/common/harness.rs"]
+mod harness;
+
+mod hostile;
+mod hosts;
+mod races;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::var_os(hosts::DAEMON).is_some() {
+        return sanlock::cli::main(sanlock::server::run);
+    }
+    harness::run_at_a_time(
+        &[
+            (
+                "what_is_no_lease_is_left_alone",
+                hostile::what_is_no_lease_is_left_alone,
+            ),
+            ("without_a_daemon", hostile::without_a_daemon),
+            ("nobody_loses_a_lease", races::nobody_loses_a_lease),
+        ],
+        2,
+    )
+}
