@@ -73,7 +73,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         purpose: Purpose::Test,
-        why: "libvirt's lock drivers, which are asked what ours is compared with",
+        why: "libvirt's lock drivers and the tools beside them, which ours are compared with",
         debian: "libvirt-sanlock libsanlock-client1",
         fedora: "libvirt-lock-sanlock sanlock-lib",
         present: || libvirt("lock-driver/sanlock.so"),
@@ -84,6 +84,20 @@ const NEEDS: &[Need] = &[
         debian: "dbus-daemon",
         fedora: "dbus-daemon",
         present: || find("dbus-daemon").is_some(),
+    },
+    Need {
+        purpose: Purpose::Test,
+        why: "runs the guests that libvirt_sanlock_helper stops",
+        debian: "libvirt-daemon-driver-qemu qemu-system-x86",
+        fedora: "libvirt-daemon-driver-qemu qemu-system-x86-core",
+        present: || find("qemu-system-x86_64").is_some() && find("libvirtd").is_some(),
+    },
+    Need {
+        purpose: Purpose::Test,
+        why: "makes libvirt's socket ask for a password",
+        debian: "sasl2-bin libsasl2-modules",
+        fedora: "cyrus-sasl cyrus-sasl-scram cyrus-sasl-plain",
+        present: || find("saslpasswd2").is_some(),
     },
     Need {
         purpose: Purpose::Test,
