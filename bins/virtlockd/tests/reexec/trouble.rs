@@ -180,8 +180,9 @@ pub fn messages_that_are_halfway(lab: &Lab) {
     greedy.stream.set_nonblocking(false).unwrap();
     for program in &lab.programs[1..] {
         host.reload(program);
-        // Until it answers it does not listen to the next signal either.
-        Client::registered(&host.socket(), NOBODY);
+        // Until it is ready it takes no notice of another request.
+        let mut client = Client::registered(&host.socket(), NOBODY);
+        assert!(client.release(("", "/nothing")).contains("is not locked"));
     }
     for (half, cut) in &mut halves {
         half.stream.write_all(&request(7)[*cut..]).unwrap();
@@ -238,7 +239,13 @@ pub fn again_and_again(lab: &Lab) {
         host.daemon().signal(signal);
         std::thread::sleep(Duration::from_micros(700 * (round % 13)));
     }
-    host.reload(&lab.programs[1]);
+    // One that comes while a program starts is of no effect.
+    let next = host.install(&lab.programs[1].file);
+    wait_until("the next program runs", || {
+        host.daemon().signal(Signal::SIGUSR1);
+        std::thread::sleep(Duration::from_millis(300));
+        runs(pid).is_some_and(|now| now == next)
+    });
     assert!(client.acquire(("", &image), 0).contains("is locked"));
     for watcher in watchers {
         assert_eq!(watcher.stop().1.trim(), "");
