@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ondisk::{Name, Timestamp};
+use ondisk::{HostId, Name, Timestamp};
 use storage::block_queue::MaxSectors;
 use storage::{BoxFuture, Storage};
 
@@ -156,11 +156,12 @@ pub trait Host: Send + Sync + Debug + 'static {
         fire_timeout: u32,
     ) -> BoxFuture<Result<Box<dyn Watchdog>, WatchdogError>>;
 
-    /// Takes note whether this daemon is in a lockspace, for [`Host::died_joined`] of a later one.
-    fn note_membership(&self, space: Name, joined: bool) -> BoxFuture<()>;
+    /// Takes note whether this daemon is in a lockspace under a host id, for [`Host::died_joined`] of a later one.
+    fn note_membership(&self, space: Name, host: HostId, joined: bool) -> BoxFuture<()>;
 
-    /// Whether an earlier daemon on this host ended, since the host started, while it was in a lockspace.
-    fn died_joined(&self, space: Name) -> BoxFuture<bool>;
+    /// Whether an earlier daemon on this host ended, since the host started, while it was in a lockspace under this
+    /// host id.
+    fn died_joined(&self, space: Name, host: HostId) -> BoxFuture<bool>;
 
     /// Sends a signal to a process, through the helper that has the rights.
     ///

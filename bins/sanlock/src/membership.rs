@@ -1,11 +1,12 @@
-//! What one daemon leaves for the next: the lockspaces that it is in, as files in the run directory.
+//! What one daemon leaves for the next: the lockspaces that it is in and its host ids there, as files in the run
+//! directory.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use ondisk::Name;
+use ondisk::{HostId, Name};
 
 /// Below the run directory.
 const DIRECTORY: &str = "joined";
@@ -13,8 +14,11 @@ const DIRECTORY: &str = "joined";
 /// Tells one start of the host from the next.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The notes of one run directory. Each is a file named after a lockspace, with the boot's identity in it: notes
-/// of an earlier boot count for nothing, as no process has outlived it.
+/// The notes of one run directory. Each is a file named after a lockspace and a host id in it, with the boot's
+/// identity in it: notes of an earlier boot count for nothing, as no process has outlived it.
+///
+/// A host id has a note of its own, as a daemon that died in a lockspace may be followed by one that joins it under
+/// another host id and leaves in order. That says nothing of the processes that the first one left.
 #[derive(Debug, Clone)]
 pub struct Membership {
     directory: PathBuf,
@@ -35,12 +39,12 @@ impl Membership {
         &self.directory
     }
 
-    /// Notes that the lockspace was joined, or left. This waits for the file system.
+    /// Notes that the lockspace was joined under this host id, or left. This waits for the file system.
     ///
     /// # Errors
     /// If the file cannot be written or removed.
-    pub fn note(&self, space: &Name, joined: bool) -> io::Result<()> {
-        let file = self.directory.join(file_name(space));
+    pub fn note(&self, space: &Name, host: HostId, joined: bool) -> io::Result<()> {
+        let file = self.directory.join(file_name(space, host));
         if !joined {
             return match fs::remove_file(file) {
                 Err(failed) if failed.kind() != ErrorKind::NotFound => Err(failed),
@@ -54,12 +58,12 @@ impl Membership {
         fs::write(file, fs::read(BOOT_ID)?)
     }
 
-    /// Whether a note of this boot says that the lockspace was joined. This waits for the file system.
+    /// Whether a note of this boot says that the lockspace was joined under this host id. This waits for the file system.
     ///
     /// # Errors
     /// If that cannot be read.
-    pub fn is_noted(&self, space: &Name) -> io::Result<bool> {
-        match fs::read(self.directory.join(file_name(space))) {
+    pub fn is_noted(&self, space: &Name, host: HostId) -> io::Result<bool> {
+        match fs::read(self.directory.join(file_name(space, host))) {
             Ok(boot) => Ok(boot == fs::read(BOOT_ID)?),
             Err(failed) if failed.kind() == ErrorKind::NotFound => Ok(false),
             Err(failed) => Err(failed),
@@ -67,8 +71,9 @@ impl Membership {
     }
 }
 
-/// A lockspace's name as a file's: letters, digits, `-` and `_` as they are, all else as `%` and two hex digits.
-fn file_name(space: &Name) -> String {
+/// A lockspace's name as a file's: letters, digits, `-` and `_` as they are, all else as `%` and two hex digits; then
+/// a dot and the host id.
+fn file_name(space: &Name, host: HostId) -> String {
     let mut name = String::new();
     for byte in space.as_bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
@@ -78,6 +83,7 @@ fn file_name(space: &Name) -> String {
             let _ = write!(name, "%{byte:02x}");
         }
     }
+    let _ = write!(name, ".{host}");
     name
 }
 
@@ -88,12 +94,12 @@ mod tests {
     #[test]
     fn every_lockspace_has_a_file_of_its_own_within_the_directory() {
         for (name, expected) in [
-            ("__LIBVIRT__DISKS__", "__LIBVIRT__DISKS__"),
-            ("../etc", "%2e%2e%2fetc"),
-            ("a%2f", "a%252f"),
-            (".", "%2e"),
+            ("__LIBVIRT__DISKS__", "__LIBVIRT__DISKS__.7"),
+            ("../etc", "%2e%2e%2fetc.7"),
+            ("a%2f", "a%252f.7"),
+            (".", "%2e.7"),
         ] {
-            assert_eq!(file_name(&name.parse().unwrap()), expected);
+            assert_eq!(file_name(&name.parse().unwrap(), HostId(7)), expected);
         }
     }
 
@@ -102,16 +108,22 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("membership-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (notes, space) = (Membership::new(&dir), "ls".parse().unwrap());
-        assert!(!notes.is_noted(&space).unwrap());
-        notes.note(&space, false).unwrap();
-        notes.note(&space, true).unwrap();
-        notes.note(&space, true).unwrap();
-        assert!(notes.is_noted(&space).unwrap());
-        assert!(!notes.is_noted(&"other".parse().unwrap()).unwrap());
-        fs::write(notes.directory().join("ls"), "another boot\n").unwrap();
-        assert!(!notes.is_noted(&space).unwrap());
-        notes.note(&space, false).unwrap();
-        assert!(!notes.directory().join("ls").exists());
+        let (first, second) = (HostId(1), HostId(2));
+        assert!(!notes.is_noted(&space, first).unwrap());
+        notes.note(&space, first, false).unwrap();
+        notes.note(&space, first, true).unwrap();
+        notes.note(&space, first, true).unwrap();
+        assert!(notes.is_noted(&space, first).unwrap());
+        assert!(!notes.is_noted(&"other".parse().unwrap(), first).unwrap());
+        // Another host id comes and goes.
+        assert!(!notes.is_noted(&space, second).unwrap());
+        notes.note(&space, second, true).unwrap();
+        notes.note(&space, second, false).unwrap();
+        assert!(notes.is_noted(&space, first).unwrap());
+        fs::write(notes.directory().join("ls.1"), "another boot\n").unwrap();
+        assert!(!notes.is_noted(&space, first).unwrap());
+        notes.note(&space, first, false).unwrap();
+        assert!(!notes.directory().join("ls.1").exists());
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use daemon::helper::{Helper, Order, SendError};
 use daemon::{Clock, Process, ProcessState};
 use nix::sys::signal::Signal;
-use ondisk::Name;
+use ondisk::{HostId, Name};
 use storage::block_queue::{BlockQueue, MaxSectors};
 use storage::{BoxFuture, DirectIo, IoError, Storage};
 use tokio::runtime::Handle;
@@ -145,12 +145,12 @@ impl Host for RealHost {
         Box::pin(watchdog::connect(name, fire_timeout))
     }
 
-    fn note_membership(&self, space: Name, joined: bool) -> BoxFuture<()> {
+    fn note_membership(&self, space: Name, host: HostId, joined: bool) -> BoxFuture<()> {
         let notes = self.membership.clone();
         let noted = self
             .renewal_storage
             .run(self.membership.directory(), move || {
-                let noted = notes.note(&space, joined);
+                let noted = notes.note(&space, host, joined);
                 noted.map_err(|failed| unreadable(&notes, &failed))
             });
         Box::pin(async move {
@@ -163,12 +163,12 @@ impl Host for RealHost {
         })
     }
 
-    fn died_joined(&self, space: Name) -> BoxFuture<bool> {
+    fn died_joined(&self, space: Name, host: HostId) -> BoxFuture<bool> {
         let notes = self.membership.clone();
         let found = self
             .renewal_storage
             .run(self.membership.directory(), move || {
-                let found = notes.is_noted(&space);
+                let found = notes.is_noted(&space, host);
                 found.map_err(|failed| unreadable(&notes, &failed))
             });
         Box::pin(async move {

@@ -47,6 +47,8 @@ pub enum Hazard {
     IgnoreShared,
     /// A ballot during a conversion overwrites our own shared hold.
     ConvertDropsShared,
+    /// A renewal in the second of the last one writes the same timestamp.
+    RenewedUnseen,
     /// A renewal counts from its answer.
     ExpiryFromAnswer,
     /// The second wait of taking a host id is left out.
@@ -63,7 +65,7 @@ pub enum Hazard {
 
 impl Hazard {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::OwnIoTimeoutFallback,
         Self::SilenceFromBeforeRead,
         Self::HostDeadTooShort,
@@ -84,6 +86,7 @@ impl Hazard {
         Self::StaleClearShared,
         Self::IgnoreShared,
         Self::ConvertDropsShared,
+        Self::RenewedUnseen,
         Self::ExpiryFromAnswer,
         Self::SkipShortDelay,
         Self::SkipLargeDelay,

@@ -36,11 +36,14 @@ const TOGETHER: [&[Hazard]; 2] = [
 /// * The third and those of [`TOGETHER`] take several requests of a slow host between two of a fast one.
 /// * What the fourth lets be written late is not handed to a client, as the manager looks once more
 ///   ([`DaemonHazard::HandedOverAfterLoss`] is found), and others find the host dead.
-const SELDOM: [Hazard; 4] = [
+/// * The last takes a suspension between two renewals that fall into one second of the clock that stands still
+///   meanwhile.
+const SELDOM: [Hazard; 5] = [
     Hazard::OwnIoTimeoutFallback,
     Hazard::SilenceFromBeforeRead,
     Hazard::RenewBlindly,
     Hazard::AcquireAfterExpiry,
+    Hazard::RenewedUnseen,
 ];
 
 /// The names of all that are to be found: of one mistake, or of several with a `+` between them.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ondisk::{Name, Timestamp};
+use ondisk::{HostId, Name, Timestamp};
 use sanlock::host::{HelperError, Host, KillPath, Pid, StopSignal, Watchdog, WatchdogError};
 use storage::block_queue::MaxSectors;
 use storage::{BoxFuture, Storage};
@@ -119,19 +119,19 @@ impl Host for SimHost {
         })
     }
 
-    fn note_membership(&self, space: Name, joined: bool) -> BoxFuture<()> {
+    fn note_membership(&self, space: Name, host: HostId, joined: bool) -> BoxFuture<()> {
         let mut state = self.machine.state();
         if joined {
-            state.noted.insert(space);
+            state.noted.insert((space, host));
         } else {
-            state.noted.remove(&space);
+            state.noted.remove(&(space, host));
         }
         Box::pin(std::future::ready(()))
     }
 
-    fn died_joined(&self, space: Name) -> BoxFuture<bool> {
+    fn died_joined(&self, space: Name, host: HostId) -> BoxFuture<bool> {
         Box::pin(std::future::ready(
-            self.machine.state().noted.contains(&space),
+            self.machine.state().noted.contains(&(space, host)),
         ))
     }
 

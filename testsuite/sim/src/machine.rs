@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use ondisk::Name;
+use ondisk::{HostId, Name};
 use sanlock::host::Pid;
 use sanlock::manager::Manager;
 use storage::sim::HostLabel;
@@ -101,8 +101,8 @@ pub struct State {
     pub daemon: Option<Daemon>,
     /// The daemon was killed, and nobody has found out yet whether it is really gone.
     pub daemon_killed: bool,
-    /// The lockspaces that the daemon noted as joined, for the next one.
-    pub noted: BTreeSet<Name>,
+    /// The lockspaces and host ids in them that daemons noted as joined, for later ones.
+    pub noted: BTreeSet<(Name, HostId)>,
     /// The processes that use leases.
     pub processes: BTreeMap<i32, Process>,
     last_pid: i32,

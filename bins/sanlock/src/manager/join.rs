@@ -88,7 +88,7 @@ impl Manager {
         });
 
         // Before anybody can take a lease in it.
-        self.host.note_membership(space.spec.name, true).await;
+        self.note_membership(&space, true).await;
         if self.list_joined(&space) {
             debug!(space = space.id, "joined lockspace {}", space.spec.name);
             let watchdog = Arc::new(std::mem::take(&mut held.watchdog));
@@ -113,7 +113,7 @@ impl Manager {
             } else if state_known {
                 give_back(&space, held).await;
             }
-            self.host.note_membership(space.spec.name, false).await;
+            self.note_membership(&space, false).await;
             self.lockspace_ended(&space, Phase::Gone);
         } else {
             debug!(
@@ -122,9 +122,14 @@ impl Manager {
             );
             release_watchdog(&space, &held.watchdog);
             give_back(&space, held).await;
-            self.host.note_membership(space.spec.name, false).await;
+            self.note_membership(&space, false).await;
             self.lockspace_ended(&space, Phase::Failed(-1));
         }
+    }
+
+    async fn note_membership(&self, space: &Space, joined: bool) {
+        let (name, host) = (space.spec.name, space.spec.host_id);
+        self.host.note_membership(name, host, joined).await;
     }
 
     /// Lists a lockspace as joined, unless somebody wants it gone already.
@@ -211,15 +216,18 @@ impl Manager {
     /// id would tell the other hosts at once that they are dead. Where no watchdog is used nothing ends
     /// them, and waiting would not help.
     async fn what_was_left_behind(&self, space: &Space) -> Namesake {
-        let may_live = self.settings.use_watchdog && self.host.died_joined(space.spec.name).await;
+        let spec = &space.spec;
+        let may_live =
+            self.settings.use_watchdog && self.host.died_joined(spec.name, spec.host_id).await;
         if !may_live || planted!(self, RejoinedAtOnce) {
             return Namesake::Gone;
         }
         warn!(
             space = space.id,
             "an earlier daemon ended without leaving lockspace {}, and processes may still use its leases: \
-             the host id is taken again when the watchdog must have reset this host, not before",
-            space.spec.name
+             host id {} is taken again when the watchdog must have reset this host, not before",
+            spec.name,
+            spec.host_id
         );
         Namesake::MayLive
     }

@@ -11,6 +11,9 @@ use crate::env::planted;
 use crate::wait::{Raced, race};
 use crate::{Context, Error};
 
+/// How soon it looks again whether the next second has come.
+const MOMENT: Duration = Duration::from_millis(50);
+
 /// What a host says to others in its delta lease, besides that it lives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HostEvent {
@@ -243,10 +246,12 @@ impl Renewer {
     ) -> (Option<Duration>, Result<Renewed, Error>) {
         let lease = &self.lease;
         let mut leader = found;
-        let counts_from = ctx.now();
-        if leader.timestamp >= counts_from {
-            tracing::warn!(lease = %lease.name(), "renewed within the same second: nobody can see it");
+        // With the timestamp that stands there nobody could see that it was renewed: others would go on counting
+        // from when it was written first, and a suspension since then may put our time far after theirs.
+        while leader.timestamp == ctx.now() && !planted!(ctx, RenewedUnseen) {
+            ctx.env.sleep(MOMENT).await;
         }
+        let counts_from = ctx.now();
         leader.timestamp = counts_from;
         leader.io_timeout = ctx.timeouts.io.on_disk();
         if let Some(event) = event {

@@ -297,6 +297,17 @@ async fn a_renewal_counts_from_before_its_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_is_never_the_same_as_the_last() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let mut renewer = acquired(&world, &ctx).await;
+    let none = HostBitmap::default();
+    let first = renewer.renew(&ctx, &none, None).await.result.unwrap();
+    let second = renewer.renew(&ctx, &none, None).await.result.unwrap();
+    assert_eq!(second.counts_from.0, first.counts_from.0 + 1);
+    assert_eq!(world.disk.leader(0).timestamp, second.counts_from);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_host_id_is_not_renewed() {
     let (world, ctx) = (World::new(SMALL), context(10));
     let mut renewer = acquired(&world, &ctx).await;
