@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use super::client::{Client, NOBODY};
-use super::virtlockd::Daemon;
+use super::virtlockd::{Daemon, isolated};
 use super::{Lab, Subject};
 
 const OURS: &str = env!("CARGO_BIN_EXE_virtlockd");
@@ -122,17 +122,7 @@ pub fn who_holds_what(lab: &Lab) {
 /// More than one answer has, and no daemon.
 pub fn many_locks(lab: &Lab) {
     if lab.subject == Subject::C {
-        let said = Command::new("unshare")
-            .args([
-                "--mount",
-                "--",
-                "sh",
-                "-c",
-                "mount -t tmpfs tmpfs /run && exec \"$0\" --list",
-            ])
-            .arg(OURS)
-            .output()
-            .unwrap();
+        let said = isolated(OURS).arg("--list").output().unwrap();
         let said = complained(&said);
         assert!(said.contains("no virtlockd is running"), "{said}");
         return;

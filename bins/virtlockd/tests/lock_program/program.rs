@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use nix::sys::signal::Signal;
 
 use super::client::{Client, NOBODY};
-use super::virtlockd::{Daemon, wait_until};
+use super::virtlockd::{Daemon, isolated, wait_until};
 use super::{Lab, Subject};
 
 fn run(lab: &Lab, arguments: &[&str]) -> Output {
@@ -176,16 +176,8 @@ os.execv(program, [program, '-f', '/dev/null', '-p', os.path.dirname(path) + '/p
 pub fn sockets_of_a_service_manager(lab: &Lab) {
     let (main, admin) = (lab.path("main"), lab.path("admin"));
     let command = |names: [&str; 2]| {
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "--", "sh", "-c"]);
-        command.args([
-            "mount -t tmpfs tmpfs /run && exec \"$@\"",
-            "sh",
-            "python3",
-            "-c",
-            ACTIVATE,
-        ]);
-        command.arg(&lab.program);
+        let mut command = isolated("python3");
+        command.args(["-c", ACTIVATE]).arg(&lab.program);
         command.args([
             format!("{}={main}", names[0]),
             format!("{}={admin}", names[1]),
@@ -227,10 +219,7 @@ pub fn in_the_background(lab: &Lab) {
     .unwrap();
     let pid_file = lab.path("pid");
     // The first program ends when the daemon can be talked to, which then lives in a namespace that only it has.
-    let status = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--", "sh", "-c"])
-        .args(["mount -t tmpfs tmpfs /run && exec \"$@\"", "sh"])
-        .arg(&lab.program)
+    let status = isolated(&lab.program)
         .args(["-d", "-f", &conf, "-p", &pid_file])
         .status()
         .unwrap();

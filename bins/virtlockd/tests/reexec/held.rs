@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::client::{Client, NOBODY};
 use super::host::{Lab, runs};
-use super::virtlockd::wait_until;
+use super::virtlockd::{isolated, wait_until};
 
 /// Locks a file, opens the daemon's sockets, writes a state that names them, and becomes the daemon. `%` in the state is
 /// for what the daemon before would have been told.
@@ -50,15 +50,8 @@ fn start(lab: &Lab, kind: &str) -> Child {
     let run = lab.path(kind);
     std::fs::create_dir(&run).unwrap();
     let image = lab.file(&format!("{kind}/image"));
-    Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--", "sh", "-c"])
-        .args([
-            "mount -t tmpfs tmpfs /run && exec \"$@\"",
-            "sh",
-            "python3",
-            "-c",
-            BEFORE,
-        ])
+    isolated("python3")
+        .args(["-c", BEFORE])
         .args([lab.path("virtlockd"), lab.path("conf"), image])
         .args([
             format!("{run}/main"),

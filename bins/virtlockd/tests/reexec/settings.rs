@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::client::{Client, NOBODY};
 use super::host::{Host, Lab, runs};
-use super::virtlockd::wait_until;
+use super::virtlockd::{isolated, wait_until};
 
 fn virt_admin(host: &Host, words: &[&str]) -> String {
     let output = Command::new("nsenter")
@@ -85,10 +85,7 @@ pub fn the_background(lab: &Lab) {
     let host = lab.prepare(&format!("log_outputs = \"3:file:{}\"\n", lab.path("log")));
     let pid_file = lab.path("pid");
     // Without its directory, as somebody would start it by hand: the daemon goes to /.
-    let status = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--", "sh", "-c"])
-        .args(["mount -t tmpfs tmpfs /run && exec \"$@\"", "sh"])
-        .arg(lab.path("virtlockd"))
+    let status = isolated(lab.path("virtlockd"))
         .args(["-d", "-f", &lab.path("conf"), "-p", &pid_file])
         .status()
         .unwrap();
@@ -145,15 +142,8 @@ os.execv(program, [program, '-f', conf, '-p', pid])
 pub fn sockets_of_a_service_manager(lab: &Lab) {
     let host = lab.prepare("");
     let (main, admin) = (lab.path("main"), lab.path("admin"));
-    let mut child = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--", "sh", "-c"])
-        .args([
-            "mount -t tmpfs tmpfs /run && exec \"$@\"",
-            "sh",
-            "python3",
-            "-c",
-            ACTIVATE,
-        ])
+    let mut child = isolated("python3")
+        .args(["-c", ACTIVATE])
         .args([lab.path("virtlockd"), lab.path("conf"), lab.path("pid")])
         .args([&main, &admin])
         .spawn()

@@ -1,5 +1,6 @@
 //! A virtlockd, the C one or ours, with a `/run` of its own, whose sockets are reached from outside.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,8 +27,8 @@ pub fn cannot_be_isolated() -> Option<String> {
     }
 }
 
-/// The program, to be run with an empty `/run`.
-fn isolated(program: &Path) -> Command {
+/// A program, to be run with an empty `/run`.
+pub fn isolated(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private"]);
     if !nix::unistd::geteuid().is_root() {
