@@ -1,6 +1,7 @@
 //! The daemons of a host: started as services are, ended as accidents end them.
 
 use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -27,6 +28,11 @@ impl Daemon {
             Daemon::Libvirtd => "libvirtd",
             Daemon::Virtlockd => "virtlockd",
         }
+    }
+
+    /// Where the distribution installs it.
+    fn place(self) -> PathBuf {
+        Path::new("/usr/sbin").join(self.name())
     }
 
     fn command(self, host: &Host) -> Vec<&'static str> {
@@ -129,6 +135,36 @@ impl Host {
         let pid = self.pid_of(daemon)?;
         self.signal_daemon(daemon, "TERM")?;
         self.gone(daemon, pid)
+    }
+
+    /// What stands in the place of the distribution's program, if anything does.
+    pub(crate) fn installed(&self, daemon: Daemon) -> Option<PathBuf> {
+        let binds = self.plan.binds.iter();
+        let found = binds.rev().find(|(_, at)| *at == daemon.place());
+        found.map(|(from, _)| from.clone())
+    }
+
+    /// Puts another program in that place, or takes away what is there.
+    pub(crate) fn install(&self, daemon: Daemon, program: Option<&Path>) -> Result<()> {
+        let place = daemon.place().display().to_string();
+        match program {
+            Some(program) => {
+                let program = program.display().to_string();
+                self.run(&["mount", "--bind", &program, &place]).map(drop)
+            }
+            None if self.installed(daemon).is_some() => {
+                self.run(&["umount", "--lazy", &place]).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the daemon is the program that stands there now.
+    pub(crate) fn runs_what_is_installed(&self, daemon: Daemon) -> Result<bool> {
+        let pid = self.pid_of(daemon)?;
+        let place = daemon.place().display().to_string();
+        let stat = |file: &str| self.run(&["stat", "-L", "-c", "%d:%i", file]);
+        Ok(stat(&format!("/proc/{pid}/exe"))? == stat(&place)?)
     }
 
     /// Has virtlockd execute itself anew, and waits until that has been done.

@@ -31,6 +31,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: reexecuted,
     },
     Scenario {
+        name: "virtlockd-replaced",
+        what: "virtlockd is replaced by the distribution's and comes back: the guest goes on, and its lock is never free",
+        setup: Setup::new(Manager::Lockd, 2),
+        play: replaced,
+    },
+    Scenario {
         name: "broken-virtlockd",
         what: "a lock daemon whose locks the other host does not see is found by dual-host-lockd",
         setup: Setup {
@@ -98,21 +104,64 @@ fn stopped(lab: &mut Lab) -> Result<()> {
 }
 
 fn reexecuted(lab: &mut Lab) -> Result<()> {
-    let (host, other) = lab.pair();
     lab.step("A guest runs, and virtlockd executes itself anew");
+    start_one_of_two(lab)?;
+    for _ in 0..3 {
+        reexecute(lab)?;
+    }
+    stop_and_start_elsewhere(lab)
+}
+
+fn replaced(lab: &mut Lab) -> Result<()> {
+    let host = lab.host();
+    lab.step("A guest runs, and virtlockd is replaced by the distribution's");
+    start_one_of_two(lab)?;
+    let installed = host.installed(Daemon::Virtlockd);
+    host.install(Daemon::Virtlockd, None)?;
+    reexecute(lab)?;
+
+    lab.step("The other one comes back");
+    host.install(Daemon::Virtlockd, installed.as_deref())?;
+    reexecute(lab)?;
+
+    lab.step("A second guest starts, and both go on through it once more");
+    host.define(&Guest::new("third").image("third"))?;
+    host.virsh(&["start", "third"])?;
+    host.install(Daemon::Virtlockd, None)?;
+    reexecute(lab)?;
+    host.install(Daemon::Virtlockd, installed.as_deref())?;
+    reexecute(lab)?;
+    host.expect_state("third", "running")?;
+    lab.holds(host, "third", "third")?;
+    stop_and_start_elsewhere(lab)
+}
+
+fn start_one_of_two(lab: &Lab) -> Result<()> {
+    let (host, other) = lab.pair();
     host.define(&Guest::new("first").image("disk"))?;
     host.define(&Guest::new("second").image("disk"))?;
     other.define(&Guest::new("second").image("disk"))?;
-    host.virsh(&["start", "first"])?;
+    host.virsh(&["start", "first"]).map(drop)
+}
+
+/// Has virtlockd execute what is installed now, and looks whether nobody noticed.
+fn reexecute(lab: &Lab) -> Result<()> {
+    let (host, other) = lab.pair();
     let pid = host.pid_of(Daemon::Virtlockd)?;
-    for _ in 0..3 {
-        host.reexecute_virtlockd()?;
-        ensure!(host.is_alive(pid), "virtlockd ended");
-        host.expect_state("first", "running")?;
-        lab.holds(host, "first", "disk")?;
-        host.refused(&["start", "second"], lab.refusal_on_same_host())?;
-        other.refused(&["start", "second"], lab.refusal_on_other_host())?;
-    }
+    host.reexecute_virtlockd()?;
+    ensure!(host.is_alive(pid), "virtlockd ended");
+    ensure!(
+        host.runs_what_is_installed(Daemon::Virtlockd)?,
+        "virtlockd did not execute what is installed"
+    );
+    host.expect_state("first", "running")?;
+    lab.holds(host, "first", "disk")?;
+    host.refused(&["start", "second"], lab.refusal_on_same_host())?;
+    other.refused(&["start", "second"], lab.refusal_on_other_host())
+}
+
+fn stop_and_start_elsewhere(lab: &Lab) -> Result<()> {
+    let (host, other) = lab.pair();
     lab.step("The guest stops, and its lock is free");
     host.virsh(&["destroy", "first"])?;
     lab.free(host, "disk")?;
