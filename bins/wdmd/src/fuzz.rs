@@ -371,7 +371,10 @@ impl History {
 
     fn nobody_is_overdue(&self, what: &str, grace: u64) -> Result<(), String> {
         let now = self.now;
-        let overdue = |one: &&Client| one.deadline(now).is_some_and(|at| at.saturating_add(grace) <= now.at.0);
+        let overdue = |one: &&Client| {
+            one.deadline(now)
+                .is_some_and(|at| at.saturating_add(grace) <= now.at.0)
+        };
         match self.clients.iter().find(overdue) {
             Some(client) => Err(format!(
                 "the device is {what} at {now:?}, though a client was well until {} only",
