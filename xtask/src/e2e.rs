@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cleanup::{Action, later};
 use crate::packages::{self, Purpose};
-use crate::{cleanup, guard, style, workspace};
+use crate::{cleanup, style, workspace};
 
 /// `cargo xtask e2e`
 #[derive(clap::Args)]

@@ -11,7 +11,6 @@ use nix::unistd::{Gid, Group, Uid, User};
 use sanlock_proto::{Client, SOCKET_NAME};
 
 use crate::cleanup::{Action, Undo, later};
-use crate::guard;
 use crate::program::Program;
 
 /// How long a daemon may take to answer after its start.

@@ -4,7 +4,6 @@ mod bench;
 mod cleanup;
 mod demo;
 mod e2e;
-mod guard;
 mod host;
 mod packages;
 mod program;

@@ -2,7 +2,6 @@
 //! and guests.
 
 mod case;
-mod guard;
 mod guest;
 mod image;
 mod lab;

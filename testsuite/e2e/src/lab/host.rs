@@ -15,7 +15,6 @@ use nix::unistd::Pid;
 use super::init::READY;
 use super::scenario::Manager;
 use super::story::{Kind, Teller};
-use crate::guard;
 
 /// The names and addresses of all hosts.
 pub(super) const HOSTS_FILE: &str = "127.0.0.1 localhost\n10.77.0.1 alpha\n10.77.0.2 beta\n";

@@ -12,7 +12,6 @@ use super::scenario::Scenario;
 use super::stage::Lab;
 use super::story::{Kind, Story, Teller};
 use super::{enclosure, scenarios};
-use crate::guard;
 use crate::programs::{Build, Ours};
 
 /// Where the lab leaves its story.

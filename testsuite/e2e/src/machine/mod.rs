@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::guard;
 use crate::image::Image;
 use agent::Agent;
 pub(crate) use agent::Said;
