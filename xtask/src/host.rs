@@ -113,6 +113,11 @@ impl Host {
         self.child.id()
     }
 
+    /// Where its socket is.
+    pub(crate) fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
     /// The last lines of its log.
     pub(crate) fn log_end(&self, lines: usize) -> String {
         let text = std::fs::read(self.run_dir.join("log")).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! order rotates, with the same client. Beside them runs the bare input and output that the lease algorithm
 //! cannot do without, which is as fast as any daemon could be.
 
+mod cleanup;
 mod figures;
 mod hosts;
 mod lane;
@@ -22,7 +23,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cleanup::{self, Action};
+use crate::cleanup::{Action, later, on_signals};
 use crate::program::Program;
 use crate::style;
 use crate::workspace;
@@ -44,6 +45,10 @@ pub(crate) struct Options {
     /// Only the measurements whose name contains this
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// How many lease files `cleanup` is measured with; 1 MiB each, one in fifty of them held
+    #[arg(long, value_name = "COUNT", default_value_t = 1000,
+          value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    cleanup_files: u32,
     /// Print the table as Markdown
     #[arg(long)]
     markdown: bool,
@@ -60,6 +65,7 @@ struct Session {
     contestants: Vec<Contestant>,
     dir: PathBuf,
     rounds: usize,
+    cleanup_files: usize,
     /// Processes that wanted to run on average in the minute before.
     load_before: f64,
 }
@@ -104,6 +110,12 @@ const MEASUREMENTS: &[Measurement] = &[
         run: many::measure_idling,
     },
     Measurement {
+        name: "cleanup",
+        what: "leases that nobody holds removed: virt-sanlock-cleanup and libvirt's script",
+        is_of_leases: true,
+        run: cleanup::measure,
+    },
+    Measurement {
         name: "virtlockd",
         what: "virtlockd: locks on 1 and 64 connections, memory, start",
         is_of_leases: false,
@@ -134,7 +146,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         true => contestants(options)?,
         false => Vec::new(),
     };
-    cleanup::on_signals()?;
+    on_signals()?;
     let results = workspace::target().join("bench");
     let parent = options.dir.clone().unwrap_or_else(|| results.clone());
     std::fs::create_dir_all(&results)
@@ -143,7 +155,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let parent = std::fs::canonicalize(parent).context("cannot find the directory of the bench")?;
     let dir = nix::unistd::mkdtemp(&parent.join("run.XXXXXX"))
         .context("cannot create a directory for the lease files")?;
-    let _remove = cleanup::later(Action::RemoveDir(dir.clone()));
+    let _remove = later(Action::RemoveDir(dir.clone()));
 
     let rounds = usize::try_from(options.rounds).unwrap_or(1);
     let load_before = load();
@@ -151,6 +163,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         contestants,
         dir,
         rounds,
+        cleanup_files: usize::try_from(options.cleanup_files).unwrap_or(1),
         load_before,
     };
     let mut figures = Vec::new();
