@@ -61,7 +61,7 @@ impl Scenario {
     /// Whether it is played only when asked for.
     pub(crate) fn is_slow(self) -> bool {
         match self {
-            Scenario::Lab(_) => false,
+            Scenario::Lab(scenario) => scenario.setup.slow,
             Scenario::Reset(scenario) => scenario.slow,
         }
     }

@@ -46,6 +46,9 @@ enum Part {
     /// Is a host of a lab
     #[command(hide = true)]
     Host(lab::HostOptions),
+    /// Looks at locks, or tries to get them, until its standard input ends
+    #[command(hide = true)]
+    WatchLocks(lab::LockWatchOptions),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Some(Part::Guest(options)) => guest::run(options).map(|()| ExitCode::SUCCESS),
         Some(Part::Lab(options)) => lab::run_lab(options),
         Some(Part::Host(options)) => lab::run_host(options),
+        Some(Part::WatchLocks(options)) => lab::watch_locks(options).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

@@ -9,6 +9,7 @@ mod host;
 mod init;
 mod leases;
 mod libvirt;
+mod lock_watch;
 mod mounts;
 mod network;
 mod play;
@@ -19,6 +20,7 @@ mod stage;
 mod story;
 
 pub(crate) use init::{Options as HostOptions, run as run_host};
+pub(crate) use lock_watch::{Options as LockWatchOptions, run as watch_locks};
 pub(crate) use play::{Options as LabOptions, inside as run_lab, play};
 pub(crate) use scenario::Scenario;
 pub(crate) use scenarios::SCENARIOS;

@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     /// A device with sectors of this size, that both hosts have.
     pub(crate) device_sector: Option<u16>,
     pub(crate) broken: Option<Broken>,
+    /// Takes minutes, so it is played only when asked for.
+    pub(crate) slow: bool,
 }
 
 impl Setup {
@@ -57,6 +59,7 @@ impl Setup {
             host_ids: None,
             device_sector: None,
             broken: None,
+            slow: false,
         }
     }
 }

@@ -4,6 +4,7 @@ mod cleanup;
 mod crash;
 mod dual_host;
 mod explicit;
+mod hand_over;
 mod hot_plug;
 mod lifecycle;
 mod lock_failure;
@@ -27,6 +28,7 @@ pub(crate) const SCENARIOS: &[&[Scenario]] = &[
     crash::SCENARIOS,
     cleanup::SCENARIOS,
     virtlockd::SCENARIOS,
+    hand_over::SCENARIOS,
 ];
 
 /// The scenario of this name.
