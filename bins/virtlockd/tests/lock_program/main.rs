@@ -23,6 +23,7 @@ mod inhibitor;
 mod list;
 mod owners;
 mod program;
+mod scratch;
 mod session;
 mod settings;
 
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use harness::{Outcome, skipped};
+use scratch::Scratch;
 use virtlockd::Daemon;
 
 fn main() -> ExitCode {
@@ -95,22 +97,18 @@ pub enum Subject {
 pub struct Lab {
     pub subject: Subject,
     pub program: PathBuf,
-    scratch: PathBuf,
+    scratch: Scratch,
+}
+
+impl std::ops::Deref for Lab {
+    type Target = Scratch;
+
+    fn deref(&self) -> &Scratch {
+        &self.scratch
+    }
 }
 
 impl Lab {
-    /// A path in a directory of the case's own.
-    pub fn path(&self, name: &str) -> String {
-        self.scratch.join(name).to_str().unwrap().to_owned()
-    }
-
-    /// An empty file there.
-    pub fn file(&self, name: &str) -> String {
-        let path = self.path(name);
-        std::fs::write(&path, "").unwrap();
-        path
-    }
-
     /// A daemon with these lines of configuration.
     pub fn daemon(&self, conf: &str) -> Daemon {
         let path = self.path("virtlockd.conf");
@@ -130,15 +128,13 @@ fn on(subject: Subject, case: fn(&Lab)) -> Outcome {
     if let Some(why) = virtlockd::cannot_be_isolated() {
         return skipped(format!("no mount namespace: {why}"));
     }
-    let scratch = std::env::temp_dir().join(format!("virtlockd-test-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&scratch);
-    std::fs::create_dir_all(&scratch).unwrap();
+    let scratch = Scratch::new("virtlockd-test");
     let lab = Lab {
         subject,
         program,
         scratch,
     };
     case(&lab);
-    std::fs::remove_dir_all(&lab.scratch).unwrap();
+    lab.scratch.remove();
     Outcome::Passed
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::harness::{Outcome, skipped};
+use super::scratch::Scratch;
 use super::virtlockd::{Daemon, cannot_be_isolated, original, wait_until};
 
 /// Which programs follow each other.
@@ -24,7 +25,7 @@ pub enum Series {
 pub struct Lab {
     /// The first program, and those that follow.
     pub programs: Vec<Program>,
-    scratch: PathBuf,
+    scratch: Scratch,
 }
 
 #[derive(Clone)]
@@ -38,17 +39,15 @@ pub fn ours() -> Program {
     Program { name: "ours", file }
 }
 
+impl std::ops::Deref for Lab {
+    type Target = Scratch;
+
+    fn deref(&self) -> &Scratch {
+        &self.scratch
+    }
+}
+
 impl Lab {
-    pub fn path(&self, name: &str) -> String {
-        self.scratch.join(name).to_str().unwrap().to_owned()
-    }
-
-    pub fn file(&self, name: &str) -> String {
-        let path = self.path(name);
-        std::fs::write(&path, "").unwrap();
-        path
-    }
-
     /// The first program, with these lines of configuration. It is known under a name that can be given to another.
     pub fn host(&self, conf: &str) -> Host {
         let host = self.prepare(conf);
@@ -66,7 +65,7 @@ impl Lab {
         std::fs::write(self.path("conf"), conf).unwrap();
         let host = Host {
             daemon: None,
-            scratch: self.scratch.clone(),
+            scratch: self.scratch.dir().to_owned(),
             hops: Cell::new(0),
         };
         host.install(&self.programs[0].file);
@@ -130,6 +129,14 @@ pub fn runs(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
+/// A case that only root can play.
+pub fn run_as_root(series: Series, case: fn(&Lab)) -> Outcome {
+    match nix::unistd::geteuid().is_root() {
+        true => run(series, case),
+        false => skipped("only root can do this"),
+    }
+}
+
 pub fn run(series: Series, case: fn(&Lab)) -> Outcome {
     let c = || original().map(|file| Program { name: "C", file });
     let programs = match series {
@@ -145,11 +152,9 @@ pub fn run(series: Series, case: fn(&Lab)) -> Outcome {
     if let Some(why) = cannot_be_isolated() {
         return skipped(format!("no mount namespace: {why}"));
     }
-    let scratch = std::env::temp_dir().join(format!("virtlockd-reexec-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&scratch);
-    std::fs::create_dir_all(&scratch).unwrap();
+    let scratch = Scratch::new("virtlockd-reexec");
     let lab = Lab { programs, scratch };
     case(&lab);
-    std::fs::remove_dir_all(&lab.scratch).unwrap();
+    lab.scratch.remove();
     Outcome::Passed
 }

@@ -14,6 +14,8 @@
 mod client;
 #[path = "../../../../crates/daemon/tests/common/harness.rs"]
 mod harness;
+#[path = "../lock_program/scratch.rs"]
+mod scratch;
 #[path = "../../../../crates/libvirt-rpc/tests/common/virtlockd.rs"]
 mod virtlockd;
 
@@ -21,6 +23,7 @@ mod held;
 mod host;
 mod load;
 mod owners;
+mod session;
 mod settings;
 mod trouble;
 mod watchers;
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         settings::limits_and_clients,
         settings::the_background,
         settings::sockets_of_a_service_manager,
+        session::of_a_user,
     ];
     let only_ours = ours![
         trouble::a_program_that_cannot_run,
@@ -60,12 +64,19 @@ fn main() -> ExitCode {
         trouble::messages_that_are_halfway,
         trouble::an_owner_that_is_being_ended,
         trouble::again_and_again,
+        trouble::a_state_that_cannot_be_written,
+        session::a_state_that_may_not_be_written,
         held::locks_that_cannot_be_taken_over,
         held::a_state_of_another_time,
     ];
-    let mixed = [(
-        "trouble::clients_without_an_owner (ours, C, ours)",
-        (|| host::run(Series::Back, trouble::clients_without_an_owner)) as fn() -> Outcome,
-    )];
-    harness::run_at_a_time(&[&everywhere[..], &only_ours, &mixed].concat(), 2)
+    let others = [
+        (
+            "trouble::clients_without_an_owner (ours, C, ours)",
+            (|| host::run(Series::Back, trouble::clients_without_an_owner)) as fn() -> Outcome,
+        ),
+        ("owners::one_that_does_not_end", || {
+            host::run_as_root(Series::Ours, owners::one_that_does_not_end)
+        }),
+    ];
+    harness::run_at_a_time(&[&everywhere[..], &only_ours, &others].concat(), 2)
 }

@@ -24,7 +24,10 @@ pub fn obey() {
         return;
     };
     let (socket, file) = order.split_once('\n').unwrap();
-    let mut client = Client::registered(Path::new(socket), std::process::id());
+    // As the daemon numbers it, which may be in another process namespace.
+    let pid = std::fs::read_link("/proc/self").unwrap();
+    let pid = pid.to_str().unwrap().parse().unwrap();
+    let mut client = Client::registered(Path::new(socket), pid);
     assert_eq!(client.acquire(("", file), 0), "ok");
     println!("ready");
     for line in std::io::stdin().lines() {
@@ -38,6 +41,7 @@ pub fn obey() {
                 ];
                 println!("{} {} {}", said[0].contains("is locked"), said[1], said[2]);
             }
+            "pid" => println!("{pid}"),
             _ => {
                 // As a guest that goes on without its locks.
                 client.stream.shutdown(std::net::Shutdown::Both).unwrap();
@@ -60,8 +64,14 @@ impl Owner {
             true => "trap '' TERM; exec \"$0\"",
             false => "exec \"$0\"",
         };
-        let mut child = Command::new("sh")
-            .args(["-c", script])
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Self::run(command, host, file)
+    }
+
+    /// By a command to which a program can be added.
+    fn run(mut command: Command, host: &Host, file: &str) -> Self {
+        let mut child = command
             .arg(std::env::current_exe().unwrap())
             .env(ORDER, format!("{}\n{file}", host.socket().display()))
             .stdin(Stdio::piped())
@@ -150,4 +160,44 @@ pub fn guests(lab: &Lab) {
     wait_until("the lock is free", || is_free(&files[1]));
     assert!(!is_free(&files[2]));
     assert_eq!(owners[2].says("call"), "true ok ok");
+}
+
+/// An owner whose end the kernel cannot finish, as with one that waits for its disk: the first process of a namespace
+/// in which a process has ended that is the child of one outside, which does not ask for it.
+pub fn one_that_does_not_end(lab: &Lab) {
+    let host = lab.host("");
+    let file = lab.file("disk");
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--"]);
+    let mut owner = Owner::run(command, &host, &file);
+    let pid = owner.says("pid");
+    let mut parent = Command::new("nsenter")
+        .args(["--pid", "--no-fork", "--target", &pid, "--", "sh", "-c"])
+        .arg("sleep 1000 & echo; exec sleep 1000")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let said = parent.stdout.take().unwrap();
+    BufReader::new(said).read_line(&mut line).unwrap();
+    let watcher = Watcher::start(Deed::Try, std::slice::from_ref(&file), host.daemon().pid());
+    assert_eq!(owner.says("close"), "closed");
+    wait_until("it is asked to end", || {
+        host.messages().contains("ending it")
+    });
+    // It is waited for, but not for ever.
+    host.reload(&lab.programs[1]);
+    let said = format!("process {pid} does not end; its locks stay");
+    assert!(host.messages().contains(&said), "{}", host.messages());
+    let mut client = Client::registered(&host.socket(), NOBODY);
+    assert!(client.acquire(("", &file), 0).contains("is locked"));
+    assert!(owner.child.try_wait().unwrap().is_none());
+    let (_, found) = watcher.stop();
+    assert_eq!(found.trim(), "");
+    // Now it can.
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    wait_until("the lock is free", || {
+        client.acquire(("", &file), 0) == "ok"
+    });
 }

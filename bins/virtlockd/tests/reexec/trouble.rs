@@ -126,6 +126,68 @@ pub fn a_mistake_in_the_configuration(lab: &Lab) {
     assert_eq!(client.release(("", &image)), "ok");
 }
 
+/// The daemon goes on, and leaves nothing half-written.
+pub fn a_state_that_cannot_be_written(lab: &Lab) {
+    let host = lab.host("");
+    let mut client = Client::registered(&host.socket(), NOBODY);
+    let (space, image) = (lab.path("space"), lab.file("image"));
+    assert_eq!(client.acquire(("", &image), 0), "ok");
+    assert_eq!(client.create_space(&space), "ok");
+    // So many that what is written of them takes more than one page.
+    for number in 0..100 {
+        assert_eq!(client.acquire((&space, &format!("lock-{number}")), 2), "ok");
+    }
+    let inherited = inheritable(&host);
+    let watcher = Watcher::start(Deed::Try, std::slice::from_ref(&image), host.daemon().pid());
+    let within = |script: &str| {
+        let status = std::process::Command::new("nsenter")
+            .args(["--mount", "--target", &host.daemon().pid().to_string()])
+            .args(["sh", "-ec", script])
+            .status();
+        assert!(status.unwrap().success(), "{script}");
+    };
+    let state = host.daemon().inside("/run/virtlockd-restart-exec.json");
+    within("mount -o remount,size=1M /run");
+    let full = "! head -c 2M /dev/zero > /run/fill";
+    for (spoil, why, mend) in [
+        (full, "No space left on device", "rm /run/fill"),
+        (
+            // A page is free.
+            "! head -c 2M /dev/zero > /run/fill; truncate -s -4096 /run/fill",
+            "No space left on device",
+            "rm /run/fill",
+        ),
+        (
+            "mount --bind /run /run && mount -o remount,bind,ro /run",
+            "Read-only file system",
+            "umount /run",
+        ),
+        (
+            "mkdir -p /run/virtlockd-restart-exec.json",
+            "File exists",
+            "rmdir /run/virtlockd-restart-exec.json",
+        ),
+    ] {
+        within(spoil);
+        let before = host.messages().len();
+        in_vain(&host);
+        let said = host.messages().split_off(before);
+        assert!(
+            said.contains("Unable to save state file") && said.contains(why),
+            "{spoil}: {said}"
+        );
+        assert!(!state.is_file(), "{spoil}");
+        assert!(client.acquire(("", &image), 0).contains("is locked"));
+        assert_eq!(inheritable(&host), inherited, "{spoil}");
+        within(mend);
+    }
+    host.reload(&lab.programs[1]);
+    assert!(client.acquire(("", &image), 0).contains("is locked"));
+    assert_eq!(client.release((&space, "lock-99")), "ok");
+    let (_, found) = watcher.stop();
+    assert_eq!(found.trim(), "");
+}
+
 fn request(serial: u32) -> Vec<u8> {
     let header = Header {
         program: lock::PROGRAM,
