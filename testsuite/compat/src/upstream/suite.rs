@@ -1,5 +1,6 @@
-//! Upstream's pytest suite.
+//! Upstream's pytest suite. A replacement is compared with the original, test by test, if that is installed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use super::{python, source};
 use crate::lab::Lab;
 use crate::lab::failure::{Failure, While};
 use crate::lab::process::{Said, run, tied};
-use crate::lab::program::Kind;
+use crate::lab::program::{Kind, Program};
 use crate::test::{Need, Test};
 
 /// What fails with the C program too: the C extension raises an error over an error.
@@ -62,14 +63,15 @@ struct Tree {
 }
 
 impl Tree {
-    fn make(lab: &mut Lab) -> Result<Tree, Failure> {
+    /// In the directory of this name, with this program.
+    fn make(lab: &Lab, name: &str, program: &Program) -> Result<Tree, Failure> {
         let source = source(&lab.plan.tools)?;
         let python = python(&lab.plan.tools)?;
-        let dir = lab.path("tree");
+        let dir = lab.path(name);
         for part in ["src", "tests", "run"] {
             std::fs::create_dir_all(dir.join(part))?;
         }
-        std::os::unix::fs::symlink(&lab.host(1).daemon.path, dir.join("src/sanlock"))?;
+        std::os::unix::fs::symlink(&program.path, dir.join("src/sanlock"))?;
         for entry in std::fs::read_dir(source.join("tests"))?.flatten() {
             if entry
                 .path()
@@ -114,41 +116,126 @@ impl Drop for Tree {
     }
 }
 
-fn suite(lab: &mut Lab, file: &str, passes: usize, xfails: usize) -> Result<(), Failure> {
-    let tree = Tree::make(lab)?;
-    let said = pytest(&tree, file)?;
-    let ended = |word: &str| -> Vec<String> {
-        let lines = said
-            .stdout
-            .lines()
-            .filter_map(|line| line.strip_prefix(word));
-        lines.map(|line| line.trim().to_owned()).collect()
-    };
-    let ours = lab.host(1).daemon.kind == Kind::Ours;
-    let one_of = |names: &[&str], test: &str| names.iter().any(|name| test.contains(name));
-    let mut too_fast = 0;
-    for word in ["FAILED", "ERROR", "SKIPPED", "XPASS"] {
-        for test in ended(word) {
-            let faster = word == "FAILED" && ours && one_of(OURS_MAY_FAIL, &test);
-            too_fast += usize::from(faster);
-            let known = faster || (word == "FAILED" && one_of(MAY_FAIL, &test));
-            lab.check(&format!("{word} {test}"), known);
+/// How pytest says that a test ended, the worst last.
+const WORDS: &[&str] = &["PASSED", "XPASS", "XFAIL", "SKIPPED", "FAILED", "ERROR"];
+
+/// Each test of a file, with the word for how it ended.
+type Outcomes = BTreeMap<String, &'static str>;
+
+fn outcomes(said: &Said) -> Outcomes {
+    let mut outcomes = Outcomes::new();
+    for line in said.stdout.lines() {
+        let found = WORDS.iter().find_map(|word| {
+            let rest = line.strip_prefix(word)?.strip_prefix(' ')?;
+            Some((*word, rest))
+        });
+        if let Some((word, rest)) = found {
+            // A test that passed is named twice if what it leaves behind is an error.
+            let rank = |word: &str| WORDS.iter().position(|known| *known == word);
+            let worst = outcomes.entry(name_of(rest).to_owned()).or_insert(word);
+            if rank(worst) < rank(word) {
+                *worst = word;
+            }
         }
     }
-    let (passed, xfailed) = (ended("PASSED").len() + too_fast, ended("XFAIL").len());
+    outcomes
+}
+
+/// Why a test ended so may follow its name; a parameter in brackets may have blanks. What was skipped has a
+/// number and a place instead of a name.
+fn name_of(rest: &str) -> &str {
+    let blank = rest.find(' ').unwrap_or(rest.len());
+    let end = match rest.find('[') {
+        Some(0) => rest.len(),
+        Some(bracket) if bracket < blank => rest.find(']').map_or(blank, |at| at + 1),
+        _ => blank,
+    };
+    &rest[..end]
+}
+
+fn is_one_of(names: &[&str], test: &str) -> bool {
+    names.iter().any(|name| test.contains(name))
+}
+
+fn suite(lab: &mut Lab, file: &str, passes: usize, xfails: usize) -> Result<(), Failure> {
+    let tested = lab.host(1).daemon.clone();
+    let original = match tested.kind {
+        Kind::Ours => Program::installed(),
+        Kind::Original => None,
+    };
+    let tree = Tree::make(lab, "tree", &tested)?;
+    let (said, with_original) = match original {
+        None => (pytest(&tree, file)?, None),
+        Some(original) => {
+            let other = Tree::make(lab, "original", &original)?;
+            // Mostly they wait.
+            let (said, with_original) = std::thread::scope(|scope| {
+                let with_original = scope.spawn(|| pytest(&other, file));
+                (pytest(&tree, file), with_original.join())
+            });
+            let with_original = with_original.map_err(|_| "the thread ended early")?;
+            (said?, Some(outcomes(&with_original?)))
+        }
+    };
+    let found = outcomes(&said);
+    match with_original {
+        Some(with_original) => compare(lab, &with_original, &found),
+        None => judge(lab, tested.kind, &found, xfails),
+    }
+    let count = |words: &[&str]| found.values().filter(|word| words.contains(word)).count();
+    let (ended, all) = (count(&["PASSED", "XPASS", "XFAIL"]), passes + xfails);
+    let known = found.len() - ended;
     lab.check(
-        &format!("{passed} passed or were too fast, expected {passes} or more"),
-        passed >= passes,
-    );
-    lab.check(
-        &format!("{xfailed} failed as marked, expected {xfails}"),
-        xfailed == xfails,
+        &format!("{ended} tests ended well and {known} not, expected {all} or more"),
+        ended + known >= all,
     );
     if !lab.mismatches().is_empty() {
         let lines: Vec<&str> = said.stdout.lines().collect();
         lab.note(lines[lines.len().saturating_sub(60)..].join("\n"));
     }
     Ok(())
+}
+
+/// Where the C program passes, ours must. Where it fails, nothing is asked.
+fn compare(lab: &mut Lab, original: &Outcomes, ours: &Outcomes) {
+    let good = |word: &str| matches!(word, "PASSED" | "XPASS");
+    for (test, expected) in original {
+        let word = ours.get(test).copied().unwrap_or("not run");
+        let same = word == *expected || good(word);
+        let known = is_one_of(OURS_MAY_FAIL, test) || (!good(expected) && *expected != "SKIPPED");
+        lab.check(
+            &format!("{word} {test}: {expected} with the original"),
+            same || known,
+        );
+    }
+    let different: Vec<String> = original
+        .iter()
+        .filter_map(|(test, expected)| {
+            let word = ours.get(test).copied().unwrap_or("not run");
+            (word != *expected).then(|| format!("{test} {word}, {expected} with the original"))
+        })
+        .collect();
+    if !different.is_empty() {
+        lab.tell(different.join("; "));
+    }
+}
+
+/// What is known of the C program.
+fn judge(lab: &mut Lab, kind: Kind, found: &Outcomes, xfails: usize) {
+    for (test, word) in found {
+        let known = match *word {
+            "PASSED" | "XFAIL" => true,
+            "FAILED" if is_one_of(MAY_FAIL, test) => true,
+            "FAILED" => kind == Kind::Ours && is_one_of(OURS_MAY_FAIL, test),
+            _ => false,
+        };
+        lab.check(&format!("{word} {test}"), known);
+    }
+    let xfailed = found.values().filter(|word| **word == "XFAIL").count();
+    lab.check(
+        &format!("{xfailed} failed as marked, expected {xfails}"),
+        xfailed == xfails,
+    );
 }
 
 fn pytest(tree: &Tree, file: &str) -> Result<Said, Failure> {
@@ -179,4 +266,38 @@ fn pytest(tree: &Tree, file: &str) -> Result<Said, Failure> {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(&tree.dir);
     run(&mut command, &tree.dir, Duration::from_secs(600))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pytest_says_of_each_test_is_read() {
+        let said = Said {
+            stdout: "\
+..F.x [100%]
+PASSED tests/a.py::one
+PASSED tests/a.py::two[a b]
+XFAIL tests/a.py::three - storage is missing
+XPASS tests/a.py::four Storage - of another kind
+PASSED tests/a.py::six
+ERROR tests/a.py::six - at its end
+FAILED tests/a.py::five - assert [1] == 2
+SKIPPED [1] tests/b.py:12: no root
+1 failed, 2 passed in 0.1s
+"
+            .to_owned(),
+            stderr: String::new(),
+            end: "1".to_owned(),
+        };
+        let found = outcomes(&said);
+        let ended = |test: &str| found.get(test).copied();
+        assert_eq!(found.len(), 7);
+        assert_eq!(ended("tests/a.py::two[a b]"), Some("PASSED"));
+        assert_eq!(ended("tests/a.py::three"), Some("XFAIL"));
+        assert_eq!(ended("tests/a.py::four"), Some("XPASS"));
+        assert_eq!(ended("tests/a.py::six"), Some("ERROR"));
+        assert_eq!(ended("tests/a.py::five"), Some("FAILED"));
+    }
 }
