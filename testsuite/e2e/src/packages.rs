@@ -1,10 +1,12 @@
 //! Packages of a Debian release, whichever this machine runs: fetched with apt-get and unpacked, nothing is
 //! installed and none of their scripts runs.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{Flock, FlockArg};
 
 /// A release of Debian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,18 @@ impl Store {
         }
     }
 
+    /// Another run may want the same at the same time.
+    fn one_at_a_time(&self) -> Result<Flock<File>> {
+        std::fs::create_dir_all(&self.dir)
+            .with_context(|| format!("cannot create {}", self.dir.display()))?;
+        let path = self.dir.join("lock");
+        let file =
+            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, error)| error)
+            .with_context(|| format!("cannot lock {}", path.display()))
+    }
+
     /// The directory with what is in these packages.
     pub(crate) fn unpacked(
         &self,
@@ -44,6 +58,7 @@ impl Store {
         packages: &[&str],
     ) -> Result<PathBuf> {
         let done = self.dir.join(name);
+        let _alone = self.one_at_a_time()?;
         if done.is_dir() {
             return Ok(done);
         }

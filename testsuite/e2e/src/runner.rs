@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Plays each scenario so many times
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u32,
+    /// Plays them in another order, which this number stands for
+    #[arg(long, value_name = "SEED")]
+    shuffle: Option<u64>,
     /// How many scenarios are played at a time
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -158,6 +161,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             }
         }
     }
+    if let Some(seed) = options.shuffle {
+        shuffle(&mut playable, seed);
+    }
     outcomes.extend(stage.play_all(playable.into(), options.jobs, &mut count));
     match report::write(&places.report, &outcomes) {
         Ok(page) => println!("report: {}", page.display()),
@@ -194,6 +200,24 @@ fn cases(options: &Options) -> Result<Vec<Case>> {
         }
     }
     Ok(cases)
+}
+
+/// Puts them into the order that this seed stands for, whatever the build.
+fn shuffle<T>(items: &mut [T], seed: u64) {
+    let mut state = seed;
+    let mut random = || {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    for last in (1..items.len()).rev() {
+        let choices = u64::try_from(last).unwrap_or(u64::MAX).saturating_add(1);
+        let other = usize::try_from(random() % choices).unwrap_or(last);
+        items.swap(last, other);
+    }
 }
 
 impl Count {
@@ -286,4 +310,23 @@ impl Stage<'_> {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shuffle;
+
+    #[test]
+    fn a_seed_is_an_order_of_all() {
+        let order = |seed| {
+            let mut items: Vec<u32> = (0..50).collect();
+            shuffle(&mut items, seed);
+            items
+        };
+        assert_eq!(order(1), order(1));
+        assert_ne!(order(1), order(2));
+        let mut all = order(3);
+        all.sort_unstable();
+        assert_eq!(all, (0..50).collect::<Vec<u32>>());
+    }
 }
