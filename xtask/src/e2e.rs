@@ -72,11 +72,7 @@ fn build() -> Result<()> {
 
 /// Not being able to install is no failure: what is missing is skipped by name.
 fn install() {
-    let missing = packages::missing(&[Purpose::E2e]);
-    if missing.is_empty() {
-        return;
-    }
-    if let Err(error) = packages::install(&missing) {
+    if let Err(error) = packages::install(&[Purpose::E2e]) {
         println!("{} {error:#}", style::notable("Going without:"));
     }
 }

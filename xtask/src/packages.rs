@@ -1,9 +1,11 @@
 //! The distribution's packages that the tests use.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::cleanup::{Action, Undo, later};
 use crate::program::{Program, find};
@@ -49,6 +51,28 @@ const NEEDS: &[Need] = &[
         debian: "python3-sanlock",
         fedora: "python3-sanlock",
         present: || python(&["-c", "import sanlock"]),
+    },
+    Need {
+        purpose: Purpose::Test,
+        why: "unpacks upstream's sources, whose tests are run",
+        debian: "dpkg-dev",
+        fedora: "dpkg-dev",
+        // Only apt-get brings them.
+        present: || find("apt-get").is_none() || find("dpkg-source").is_some(),
+    },
+    Need {
+        purpose: Purpose::Test,
+        why: "makes the Python in which upstream's tests run",
+        debian: "python3-venv",
+        fedora: "python3-pip",
+        present: || python(&["-c", "import venv, ensurepip"]),
+    },
+    Need {
+        purpose: Purpose::Test,
+        why: "with which upstream's tests make their disks",
+        debian: "sudo udev",
+        fedora: "sudo systemd-udev",
+        present: || find("sudo").is_some() && find("udevadm").is_some(),
     },
     Need {
         purpose: Purpose::Test,
@@ -225,7 +249,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         name(&missing, Manager::here().unwrap_or(Manager::Apt));
         return Ok(());
     }
-    install(&missing)
+    install(&[Purpose::Test, Purpose::E2e])
 }
 
 /// What is not there.
@@ -262,17 +286,27 @@ fn name(missing: &[&Need], manager: Manager) {
     }
 }
 
-/// Installs these packages, after saying which and why.
-pub(crate) fn install(missing: &[&Need]) -> Result<()> {
+/// Installs what is missing, after saying what and why.
+pub(crate) fn install(purposes: &[Purpose]) -> Result<()> {
+    let there = missing(purposes);
+    if there.is_empty() {
+        return Ok(());
+    }
     let Some(manager) = Manager::here() else {
         bail!("there is neither apt-get nor dnf here to install what is missing");
     };
     if !nix::unistd::geteuid().is_root() {
-        name(missing, manager);
+        name(&there, manager);
         bail!("only root may install these packages");
     }
+    let _alone = one_at_a_time()?;
+    // Another run may have brought it meanwhile.
+    let missing = missing(purposes);
+    if missing.is_empty() {
+        return Ok(());
+    }
     println!("Installing what the tests use and this machine lacks (--no-install to go without):");
-    name(missing, manager);
+    name(&missing, manager);
     let mut packages: Vec<&str> = missing
         .iter()
         .flat_map(|need| manager.package(need).split(' '))
@@ -297,10 +331,30 @@ pub(crate) fn install(missing: &[&Need]) -> Result<()> {
     }
 }
 
+/// Two runs that begin together must not take each other's package manager, nor its policy, away.
+fn one_at_a_time() -> Result<Flock<File>> {
+    let path = Path::new("/run/leasehold-install.lock");
+    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .with_context(|| format!("cannot lock {}", path.display()))
+}
+
 fn apt(arguments: &[&str]) -> Result<()> {
     call(
         "apt-get",
-        &[&["-qq", "-o", "Dpkg::Use-Pty=0"], arguments].concat(),
+        &[
+            // Another one's installation is waited for.
+            &[
+                "-qq",
+                "-o",
+                "Dpkg::Use-Pty=0",
+                "-o",
+                "DPkg::Lock::Timeout=300",
+            ],
+            arguments,
+        ]
+        .concat(),
     )
 }
 

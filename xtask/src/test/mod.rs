@@ -130,11 +130,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Not being able to install is no failure: what is missing is skipped by name.
 fn install(options: &Options) {
-    let missing = packages::missing(&[packages::Purpose::Test]);
-    if missing.is_empty() || options.no_install {
+    if options.no_install {
         return;
     }
-    if let Err(error) = packages::install(&missing) {
+    if let Err(error) = packages::install(&[packages::Purpose::Test]) {
         println!("{} {error:#}", style::notable("Going without:"));
     }
 }
