@@ -6,7 +6,7 @@
 //! 2. [`Daemonize`]: into the background, with a parent that waits until the daemon is [`Ready`].
 //! 3. [`limits`]: what the kernel grants; an [`Outcome`] says what it does not.
 //! 4. [`helper`]: the process that keeps its rights and kills, while the daemon gives its own up; or a
-//!    [`Subprocess`] for whatever may block.
+//!    [`Subprocess`] for whatever may block, or a [`Keeper`] of an open file.
 //! 5. [`Identity`]: as whom it runs. From here on there may be threads; everything above needs a
 //!    process with a single one.
 //! 6. [`log`].
@@ -23,6 +23,7 @@ pub mod helper;
 mod host_name;
 mod identity;
 mod inherited;
+mod keeper;
 pub mod limits;
 pub mod log;
 pub mod memory;
@@ -42,6 +43,7 @@ pub use error::Error;
 pub use host_name::{HostName, HostNameSource};
 pub use identity::Identity;
 pub use inherited::{Inherited, keep_open};
+pub use keeper::{Keeper, LetGo};
 pub use limits::{Need, Outcome};
 pub use notify::Notifier;
 pub use pid_file::{PidFile, make_run_dir};

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 
 /// What the driver says of itself (`struct watchdog_info`).
@@ -121,6 +121,12 @@ impl WatchdogDevice {
             Close::Disarmed => self.file.write_all(b"V"),
             Close::Armed => Ok(()),
         }
+    }
+}
+
+impl AsFd for WatchdogDevice {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -13,7 +13,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use super::connection::{Connection, Pending, Read, Sent};
 use super::now;
 use super::runner::Report;
-use super::server::{FIRST_CLIENT, LISTENER, RESUMED, RUNNER, SIGNALS, Server, data_of};
+use super::server::{FIRST_CLIENT, KEEPER, LISTENER, RESUMED, RUNNER, SIGNALS, Server, data_of};
 use crate::device::errno;
 use crate::watchdog::{Action, Event, Level, MAX_CLIENTS, Slot, Suspended};
 
@@ -72,6 +72,7 @@ impl Server {
             LISTENER => self.accept(actions),
             SIGNALS => self.signal(actions),
             RESUMED => self.resumed(),
+            KEEPER => self.lose_keeper(),
             RUNNER => self.heard_of_scripts(actions),
             client => {
                 let place = client.saturating_sub(FIRST_CLIENT);

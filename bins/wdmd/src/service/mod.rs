@@ -5,6 +5,7 @@ mod clerk;
 mod connection;
 mod dump;
 mod hearing;
+mod kept_open;
 mod marker;
 mod runner;
 mod server;

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixListener;
 
+use daemon::Keeper;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signalfd::SignalFd;
@@ -14,7 +15,7 @@ use super::dump::{About, PAGE, Page};
 use super::hearing::resumption;
 use super::now;
 use super::runner::{Report, Runner};
-use crate::device::{Close, Device, RealDevice, arm, errno};
+use crate::device::{Device, RealDevice, errno};
 use crate::watchdog::{Action, Entry, Event, Level, MAX_CLIENTS, Slot, Suspended, Watchdog, shown};
 
 /// What an event of epoll is about; clients come after these.
@@ -22,6 +23,7 @@ pub(super) const LISTENER: u64 = 0;
 pub(super) const SIGNALS: u64 = 1;
 pub(super) const RUNNER: u64 = 2;
 pub(super) const RESUMED: u64 = 3;
+pub(super) const KEEPER: u64 = 4;
 pub(super) const FIRST_CLIENT: u64 = 16;
 
 /// Room for what one step can want: each client may be named in the log.
@@ -49,10 +51,18 @@ pub(super) struct Settings {
     pub(super) began: Suspended,
 }
 
+/// The daemon's other processes.
+pub(super) struct Processes {
+    pub(super) keeper: Keeper,
+    pub(super) clerk: Clerk,
+    pub(super) runner: Option<Runner>,
+}
+
 /// The daemon.
 pub(super) struct Server {
     pub(super) watchdog: Watchdog,
-    device: RealDevice,
+    pub(super) device: RealDevice,
+    pub(super) keeper: Keeper,
     pub(super) clerk: Clerk,
     pub(super) runner: Option<Runner>,
     pub(super) epoll: Epoll,
@@ -72,15 +82,20 @@ impl Server {
     pub(super) fn new(
         watchdog: Watchdog,
         device: RealDevice,
-        clerk: Clerk,
-        runner: Option<Runner>,
+        processes: Processes,
         listener: UnixListener,
         signals: SignalFd,
         settings: Settings,
     ) -> nix::Result<Self> {
+        let Processes {
+            keeper,
+            clerk,
+            runner,
+        } = processes;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
+        epoll.add(&keeper, EpollEvent::new(EpollFlags::EPOLLIN, KEEPER))?;
         if let Some(runner) = &runner {
             epoll.add(runner, EpollEvent::new(EpollFlags::EPOLLIN, RUNNER))?;
         }
@@ -92,6 +107,7 @@ impl Server {
         Ok(Self {
             watchdog,
             device,
+            keeper,
             clerk,
             runner,
             epoll,
@@ -240,14 +256,11 @@ impl Server {
                 return Some(Event::KeptAlive(kept));
             }
             Action::Disarm => {
-                let closed = self.device.close(Close::Disarmed);
+                let closed = self.disarm();
                 self.clerk.disarmed();
                 return Some(Event::Disarmed(closed.map_err(|error| errno(&error))));
             }
-            Action::LeaveArmed => {
-                // Nothing is written, so nothing can fail.
-                let _ = self.device.close(Close::Armed);
-            }
+            Action::LeaveArmed => self.leave_armed(),
             Action::Answer { slot, message } => {
                 if let Some(sent) = self.connection(slot).map(|to| to.answer(&message)) {
                     self.after_sending(slot, sent);
@@ -287,20 +300,6 @@ impl Server {
             }
         }
         None
-    }
-
-    fn open(&mut self, fire_timeout: u32, again: bool) -> bool {
-        let otherwise = if again { Close::Armed } else { Close::Disarmed };
-        match arm(&mut self.device, fire_timeout, otherwise) {
-            Ok(()) => {
-                self.clerk.armed(fire_timeout);
-                true
-            }
-            Err(refusal) => {
-                self.clerk.log(Level::Error, format_args!("{refusal}"));
-                false
-            }
-        }
     }
 
     fn last_words(&mut self, remaining: i64, slot: Option<Slot>) {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use daemon::memory::{self, MemoryLock};
-use daemon::{Daemonize, Need, Outcome, PidFile, Ready, make_run_dir, realtime};
+use daemon::{Daemonize, Keeper, Need, Outcome, PidFile, Ready, make_run_dir, realtime};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -18,7 +18,7 @@ use nix::unistd::{Gid, Group, chown};
 use super::clerk::Clerk;
 use super::marker::Marker;
 use super::runner::Runner;
-use super::server::{Ended, Server, Settings};
+use super::server::{Ended, Processes, Server, Settings};
 use super::{GROUP, Options, RUN_DIR, SCRIPTS_DIR};
 use crate::device::{Device, RealDevice, candidates, choose};
 use crate::watchdog::{Config, Level, Suspended, Watchdog};
@@ -55,7 +55,12 @@ pub fn run(options: &Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Processes are forked while there is nothing yet that they could inherit.
+    // Processes are forked while there is nothing yet that they could inherit. The keeper, which may outlive us,
+    // comes first: the clerk would not notice our end if the keeper had its socket.
+    let keeper = match Keeper::start("wdmd-keeper") {
+        Ok(keeper) => keeper,
+        Err(error) => ready.fail(&error, NOT_STARTED),
+    };
     let clerk = match Clerk::start(options.debug) {
         Ok(clerk) => clerk,
         Err(error) => ready.fail(&error, NOT_STARTED),
@@ -63,6 +68,7 @@ pub fn run(options: &Options) -> ExitCode {
     let mut starting = Starting {
         options,
         socket_gid,
+        keeper,
         clerk,
         ready,
         began: super::now().suspended,
@@ -90,6 +96,7 @@ impl Marks {
 struct Starting<'a> {
     options: &'a Options,
     socket_gid: Gid,
+    keeper: Keeper,
     clerk: Clerk,
     ready: Ready,
     /// Before there was a socket.
@@ -223,8 +230,18 @@ impl Starting<'_> {
             began: self.began,
         };
         self.take_priority();
-        let Self { clerk, ready, .. } = self;
-        let server = Server::new(watchdog, device, clerk, runner, listener, signals, settings);
+        let Self {
+            keeper,
+            clerk,
+            ready,
+            ..
+        } = self;
+        let processes = Processes {
+            keeper,
+            clerk,
+            runner,
+        };
+        let server = Server::new(watchdog, device, processes, listener, signals, settings);
         let failed: String = match server {
             Ok(mut server) => {
                 if server.begin() {

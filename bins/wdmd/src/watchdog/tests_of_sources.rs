@@ -82,10 +82,7 @@ impl Watchdog {
             Source::Script(_) | Source::Scripts => None,
         };
         if self.device == Device::Kept {
-            let first = self.clients.first_expiry(now);
-            // Closing keeps it alive once more.
-            let in_time = first.is_none_or(|expires| now.at <= expires);
-            if in_time || planted!(self, ClosedLate) {
+            if self.may_be_closed(now) || planted!(self, ClosedLate) {
                 actions.push(Action::LeaveArmed);
                 self.device = Device::Left;
                 self.last_closed_unclean = now.at;
@@ -101,6 +98,12 @@ impl Watchdog {
             let remaining = self.remaining(now);
             actions.push(Action::LastWords { remaining, slot });
         }
+    }
+
+    /// Whether closing the device without disarming it, which keeps it alive once more, has it still fire in time.
+    pub(crate) fn may_be_closed(&self, now: Now) -> bool {
+        let first = self.clients.first_expiry(now);
+        first.is_none_or(|expires| now.at <= expires)
     }
 
     fn remaining(&self, now: Now) -> i64 {

@@ -14,6 +14,9 @@
  *   open N         open fails with this errno
  *   ioctl N        every ioctl fails with this errno
  *
+ * An open device is locked (flock): the lock goes when the last process that has it open is gone or closes it, as
+ * with a device, and another open fails (EBUSY) until then.
+ *
  * The timeout that was set is kept in $WATCHDOG_RULES.set, as a driver keeps it.
  */
 
@@ -25,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,6 +113,14 @@ static int timeout_now(void)
 
 static int opened(int fd, const char *path)
 {
+	static int (*real_close)(int);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+		real_close = real("close");
+		real_close(fd);
+		errno = EBUSY;
+		return -1;
+	}
 	if (fd >= 0 && fd < MAX_FD) {
 		is_watchdog[fd] = 1;
 		snprintf(paths[fd], sizeof(paths[fd]), "%s", path);

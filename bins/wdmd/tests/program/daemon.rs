@@ -126,6 +126,33 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        end_keepers();
+    }
+}
+
+/// The processes of this host that have the device open for a daemon.
+pub fn keepers() -> Vec<Pid> {
+    let host = fs::read_link("/proc/self/ns/mnt").unwrap();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let is_here = fs::read_link(entry.path().join("ns/mnt")).is_ok_and(|its| its == host);
+        if let (Some(pid), "wdmd-keeper", true) = (pid, name.trim_end(), is_here) {
+            found.push(Pid::from_raw(pid));
+        }
+    }
+    found
+}
+
+/// Kills them.
+pub fn end_keepers() {
+    for keeper in keepers() {
+        // It may have ended.
+        let _ = kill(keeper, Signal::SIGKILL);
     }
 }
 

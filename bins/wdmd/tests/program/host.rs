@@ -8,6 +8,8 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use nix::fcntl::{Flock, FlockArg};
+
 use super::harness::{Outcome, skipped};
 
 /// Set in a process that is in a namespace.
@@ -192,6 +194,13 @@ impl Host {
         let mut order: Vec<String> = self.device().into_iter().map(|(_, what)| what).collect();
         order.dedup();
         order
+    }
+
+    /// Whether any process has the device open, by the kernel's word. Not while the daemon may open it: looking takes it
+    /// for a moment.
+    pub fn is_open(&self) -> bool {
+        let device = fs::File::open("/dev/watchdog0").unwrap();
+        Flock::lock(device, FlockArg::LockExclusiveNonblock).is_err()
     }
 
     /// Forgets what happened so far.

@@ -46,7 +46,10 @@ fn library() -> Outcome {
         said.ends_with("test_live 0\ntest_live 0\nrefcount_clear 0\n"),
         "{said}"
     );
-    until("it is forgotten", || dump().lines().count() == 4);
+    // The original may miss what a client says just before it leaves.
+    if !is_original() {
+        until("it is forgotten", || dump().lines().count() == 4);
+    }
     Outcome::Passed
 }
 

@@ -18,6 +18,7 @@ mod daemon;
 #[path = "../../../../crates/daemon/tests/common/harness.rs"]
 mod harness;
 mod host;
+mod keeper;
 mod libraries;
 mod scripts;
 mod starting;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         starting::CASES,
         clients::CASES,
         bad_input::CASES,
+        keeper::CASES,
         scripts::CASES,
         libraries::CASES,
     ]

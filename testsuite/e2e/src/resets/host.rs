@@ -9,7 +9,7 @@ use super::disk::{RESOURCE_OFFSET, SECTORS};
 use super::times::Times;
 use crate::image::TOOLS;
 use crate::machine::{Booting, Clock, Machine};
-use crate::programs::Daemons;
+use crate::programs::{Build, Daemons};
 
 const SPACE: &str = "LS";
 /// The only one of device mapper.
@@ -221,6 +221,11 @@ impl Host {
         self.until(&format!(
             "! grep -q '^State:.[^ZX]' /proc/{pid}/status 2> /dev/null"
         ))
+    }
+
+    /// Whether the watchdog's device stays open when the watchdog daemon dies.
+    pub(crate) fn keeps_its_device(&self) -> bool {
+        self.daemons.wdmd == Build::Ours
     }
 
     /// What the kernel says of the watchdog: `active` or `inactive`.

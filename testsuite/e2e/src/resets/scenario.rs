@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::host::Daemon;
 use super::pair::Pair;
@@ -71,6 +71,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         times: SMALL,
         slow: false,
         play: wdmd_stopped,
+    },
+    Scenario {
+        name: "wdmd-stopped-killed",
+        what: "the lease daemon gets SIGKILL, the watchdog daemon SIGSTOP, and SIGKILL when their time is up: reset, then \
+               takeover; the C program's is late",
+        times: SMALL,
+        slow: false,
+        play: wdmd_stopped_killed,
     },
     Scenario {
         name: "client-killed",
@@ -184,9 +192,15 @@ fn disk_hangs(pair: &Pair) -> Result<Report> {
     Ok(report)
 }
 
-/// The kernel counts the fire timeout from the moment at which the device was let go.
+/// The kernel counts the fire timeout from the last keepalive, as ours still has the device open; with the C program
+/// from its end, as the kernel closes the device then.
 fn wdmd_killed(pair: &Pair) -> Result<Report> {
-    watchdog_daemon_gone(pair, "KILL", Duration::ZERO)
+    let early = if pair.victim.keeps_its_device() {
+        pair.times.test_interval()
+    } else {
+        Duration::ZERO
+    };
+    watchdog_daemon_gone(pair, "KILL", early)
 }
 
 /// The last keepalive was at most a test interval ago.
@@ -212,6 +226,67 @@ fn watchdog_daemon_gone(pair: &Pair, signal: &str, early: Duration) -> Result<Re
     pair.wait_for_takeover(&mut report, reset)?;
     pair.check_clocks()?;
     Ok(report)
+}
+
+/// The kernel keeps a device alive once more that is closed without having been disarmed. The watchdog daemon gets
+/// SIGSTOP just before it would stop keeping it alive, and is killed after the time until which the leases may be used:
+/// whether the reset still comes in time is what is tried.
+fn wdmd_stopped_killed(pair: &Pair) -> Result<Report> {
+    pair.victim.hold()?;
+    pair.settle()?;
+    pair.rescuer.contend()?;
+    pair.check_clocks()?;
+    let (_, silent) = pair.victim.signal(Daemon::Sanlock, "KILL")?;
+    let last = pair.last_renewal()?;
+    let mut report = Report::since(last);
+    report.note("sanlock killed", silent);
+    let usable = last + pair.times.usable();
+    sleep_until(usable - pair.times.test_interval() - Duration::from_secs(1));
+    let (_, stopped) = pair.victim.signal(Daemon::Wdmd, "STOP")?;
+    report.note("stopped", stopped);
+    // The last keepalive was at most a test interval before the stop.
+    sleep_until(usable + Duration::from_secs(4));
+    let (killing, killed) = pair.victim.signal(Daemon::Wdmd, "KILL")?;
+    report.note("killed", killed);
+    ensure!(
+        pair.victim.machine.reset_at().is_none(),
+        "the reset came before the watchdog daemon was killed"
+    );
+    if pair.victim.keeps_its_device() {
+        let reset = pair.wait_for_reset()?;
+        report.note("reset", reset);
+        let in_time = (
+            "the fire timeout after the stop",
+            stopped + pair.times.fire(),
+        );
+        report.not_after("the reset", reset, in_time);
+        pair.wait_for_takeover(&mut report, silent)?;
+    } else {
+        // Both hosts have the lease for a while.
+        let taken = pair.lease_taken(pair.times.expiry() + pair.times.usable())?;
+        report.note(
+            "taken",
+            taken.context("the other host never took the lease")?,
+        );
+        let reset = pair.wait_for_reset()?;
+        report.note("reset", reset);
+        let late = (
+            "the fire timeout after the end",
+            killing + pair.times.fire(),
+        );
+        report.not_before("the reset", reset, late);
+        report.not_before(
+            "the reset",
+            reset,
+            ("the expiry", last + pair.times.expiry()),
+        );
+    }
+    pair.check_clocks()?;
+    Ok(report)
+}
+
+fn sleep_until(time: Instant) {
+    std::thread::sleep(time.saturating_duration_since(Instant::now()));
 }
 
 fn client_killed(pair: &Pair) -> Result<Report> {
