@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::host::Host;
+use super::host::{Host, Said};
 use super::story::Kind;
 
 /// How long a daemon may take to answer, or to end: on a busy computer.
@@ -117,10 +117,14 @@ impl Host {
     /// Sends a daemon a signal.
     pub(crate) fn signal_daemon(&self, daemon: Daemon, signal: &str) -> Result<()> {
         self.inject(format!("{} gets SIG{signal}", daemon.name()));
-        let pid = self.pid_of(daemon)?.to_string();
-        let said = self.quietly(&["kill", &format!("-{signal}"), &pid])?;
+        let said = self.signal(self.pid_of(daemon)?, signal)?;
         ensure!(said.ok, "cannot signal {}: {}", daemon.name(), said.text);
         Ok(())
+    }
+
+    /// Sends a process of the host a signal. By the shell, as a small system has no program `kill`.
+    pub(super) fn signal(&self, pid: u32, signal: &str) -> Result<Said> {
+        self.quietly(&["sh", "-c", &format!("kill -{signal} {pid}")])
     }
 
     /// Kills a daemon, by surprise.

@@ -215,7 +215,7 @@ impl Host {
     pub(crate) fn kill_guest(&self, guest: &str) -> Result<()> {
         let pid = self.guest_pid(guest)?;
         self.inject(format!("QEMU of {guest} gets SIGKILL"));
-        let said = self.quietly(&["kill", "-KILL", &pid.to_string()])?;
+        let said = self.signal(pid, "KILL")?;
         ensure!(said.ok, "cannot kill {guest}: {}", said.text);
         self.until(
             &format!("{guest}'s QEMU is gone"),
