@@ -1,17 +1,24 @@
 //! The directory for a run's sockets, disks and logs, removed however the run ends.
 
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
 
-/// What the directories' names begin with; our process id follows.
+/// What the directories' names begin with; our process id follows, for people.
 const PREFIX: &str = "leasehold-e2e.";
 
 /// A run's directory; removed when dropped, unless it is kept.
 pub(crate) struct Scratch {
     dir: PathBuf,
     keep: bool,
+    /// Tells others that somebody lives who uses it: a process id may be another process's, or of another
+    /// container.
+    _used: Flock<File>,
 }
 
 impl Scratch {
@@ -21,8 +28,12 @@ impl Scratch {
         let parent = std::env::temp_dir();
         sweep(&parent);
         let dir = parent.join(format!("{PREFIX}{}", std::process::id()));
-        std::fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let scratch = Scratch { dir, keep };
+        let used = create(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let scratch = Scratch {
+            dir,
+            keep,
+            _used: used,
+        };
         scratch.remove_on_signals()?;
         Ok(scratch)
     }
@@ -68,19 +79,43 @@ impl Drop for Scratch {
 
 /// A machine that is being killed may create a last file meanwhile.
 fn remove(dir: &Path) {
-    if std::fs::remove_dir_all(dir).is_err() {
-        let _ = std::fs::remove_dir_all(dir);
+    if fs::remove_dir_all(dir).is_err() {
+        let _ = fs::remove_dir_all(dir);
     }
 }
 
+/// Makes it, and has it marked as used for as long as the result lives.
+fn create(dir: &Path) -> io::Result<Flock<File>> {
+    for _ in 0..100 {
+        match fs::create_dir(dir) {
+            Ok(()) => {
+                // Another run may take it for a dead one's before it is marked, and remove it.
+                if let (Some(used), true) = (mark(dir), dir.exists()) {
+                    return Ok(used);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
+/// Marks it as used, if nobody does so.
+fn mark(dir: &Path) -> Option<Flock<File>> {
+    Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
+}
+
 fn sweep(parent: &Path) {
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        let owner = pid.and_then(|pid| pid.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+        if !name.to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        if let Some(_nobody) = mark(&entry.path()) {
             // Somebody else's may not be ours to remove.
-            let _ = std::fs::remove_dir_all(entry.path());
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
