@@ -2,6 +2,7 @@
 
 mod counts;
 mod fuzz;
+mod killed;
 mod runner;
 mod steps;
 mod summary;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::counts::{Counting, Counts};
 use super::runner::{counted, single};
-use super::{Context, Outcome, fuzz};
+use super::{Context, Outcome, fuzz, killed};
 use crate::{tidy, workspace};
 
 /// One of them.
@@ -109,6 +109,12 @@ pub(crate) const STEPS: &[Step] = &[
         what: "ours does the same under libvirtd",
         quick: false,
         run: e2e_ours,
+    },
+    Step {
+        name: "e2e-killed",
+        what: "of scenarios that are killed nothing remains",
+        quick: false,
+        run: killed::run,
     },
     Step {
         name: "fuzz",
