@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use daemon::Process;
 use fcntl::OwnerPid;
 use libvirt_rpc::{Packet, PacketDecoder};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use crate::clients::Peer;
@@ -99,7 +100,7 @@ impl Connection {
             }
             self.stream.readable().await?;
             let mut buffer = [0; READ];
-            let count = match self.stream.try_read(&mut buffer) {
+            let count = match self.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 read => read?,
             };
@@ -111,6 +112,24 @@ impl Connection {
                 Some([]) | None => return Ok(None),
                 Some(bytes) => decoder.push(bytes),
             }
+        }
+    }
+
+    /// Reads what is there. If that is less than there is room for, it is all: then the next wait begins without
+    /// another attempt, which fails with every client that waits for its answers.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        let tried = self.stream.try_io(Interest::READABLE, || {
+            count = nix::unistd::read(&self.stream, buffer)?;
+            match count > 0 && count < buffer.len() {
+                // What comes from now on is told anew, as waiting is by edge.
+                true => Err(io::ErrorKind::WouldBlock.into()),
+                false => Ok(()),
+            }
+        });
+        match tried {
+            Err(error) if count == 0 => Err(error),
+            _ => Ok(count),
         }
     }
 
