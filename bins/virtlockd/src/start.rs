@@ -202,10 +202,7 @@ fn check_config(options: &Options, paths: &Paths) -> ExitCode {
         }
     }
     println!("{check}");
-    match check.is_good() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    check.exit_code()
 }
 
 /// A file that was asked for must be there.

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 
 use crate::libvirt_conf::{LoadError, Loaded};
 use crate::{Diagnostic, Severity, sanlock_conf};
@@ -18,6 +19,15 @@ impl Check {
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.errors == 0
+    }
+
+    /// With what the program ends that has said it.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self.is_good() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        }
     }
 
     /// What is said of a file in libvirt's grammar, or of options; what it sets, if it is taken.

@@ -29,8 +29,5 @@ pub(super) fn run(program: &str) -> ExitCode {
         }
     }
     println!("{check}");
-    match check.is_good() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    check.exit_code()
 }
