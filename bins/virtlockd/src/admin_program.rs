@@ -171,7 +171,7 @@ impl Daemon<'_> {
         let user = user.map_or_else(|| peer.uid.to_string(), |user| user.name);
         let group = group.map_or_else(|| peer.gid.to_string(), |group| group.name);
         // The numbers are signed ones here.
-        let params = vec![
+        let mut params = vec![
             param("readonly", ParamValue::Boolean(0)),
             param("unix_user_id", ParamValue::Int(peer.uid as i32)),
             param("unix_user_name", ParamValue::String(Text::cut(user))),
@@ -179,6 +179,10 @@ impl Daemon<'_> {
             param("unix_group_name", ParamValue::String(Text::cut(group))),
             param("unix_process_id", ParamValue::Int(peer.pid)),
         ];
+        if let Some(context) = peer.context {
+            let context = ParamValue::String(Text::cut(&*context));
+            params.push(param("selinux_context", context));
+        }
         let params = List::cut(params);
         answer(call, &admin::ClientInfo { params })
     }

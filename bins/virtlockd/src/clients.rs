@@ -17,13 +17,15 @@ pub(crate) struct Peer {
     pub(crate) gid: u32,
     /// -1 where it cannot be seen, in another pid namespace.
     pub(crate) pid: i32,
+    /// What a security module of the kernel calls it, if there is one.
+    pub(crate) context: Option<Rc<[u8]>>,
     /// Asks for the end of the connection.
     pub(crate) close: Rc<Notify>,
 }
 
 impl Peer {
     /// That has connected now.
-    pub(crate) fn new(credentials: &UCred) -> Self {
+    pub(crate) fn new(credentials: &UCred, context: Option<Vec<u8>>) -> Self {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -32,6 +34,7 @@ impl Peer {
             uid: credentials.uid(),
             gid: credentials.gid(),
             pid: credentials.pid().filter(|pid| *pid > 0).unwrap_or(-1),
+            context: context.map(Rc::from),
             close: Rc::default(),
         }
     }

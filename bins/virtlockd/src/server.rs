@@ -237,7 +237,13 @@ impl Server {
     /// Who is at the other end, if it is somebody whom the daemon serves.
     pub(crate) fn identify(&self, stream: &UnixStream) -> Option<Peer> {
         match stream.peer_cred() {
-            Ok(peer) if peer.uid() == self.uid => return Some(Peer::new(&peer)),
+            Ok(peer) if peer.uid() == self.uid => {
+                let context = daemon::peer_context(stream).unwrap_or_else(|failed| {
+                    warn!(target: TARGET, "Unable to query peer security context: {failed}");
+                    None
+                });
+                return Some(Peer::new(&peer, context));
+            }
             Ok(peer) => {
                 let pid = peer.pid().unwrap_or(-1);
                 let uid = peer.uid();
