@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::sys::uio::{pread, pwrite};
 
 use crate::open::{Kind, open_direct};
+use crate::path::leads_to;
 use crate::pool::{Lane, Pool, PoolOptions, PoolStatus};
 use crate::request::check_whole_sectors;
 use crate::{Buffer, Disk, IoError, Pending, Storage};
@@ -159,6 +160,13 @@ impl Disk for OpenedOnUse {
             disk.file.write(offset, &data)
         })
     }
+
+    fn is_at_its_path(&self) -> Pending<bool> {
+        match self.disk.get() {
+            Some(disk) => disk.is_at_its_path(),
+            None => self.with_disk(|disk| disk.file.is_at_its_path()),
+        }
+    }
 }
 
 /// A file descriptor that requests under way keep open.
@@ -212,6 +220,14 @@ impl Disk for DirectDisk {
         let file = Arc::clone(&self.file);
         self.file.lane.submit(move || file.write(offset, &data))
     }
+
+    fn is_at_its_path(&self) -> Pending<bool> {
+        if self.file.kind == Kind::BlockDevice {
+            return Pending::new(async { Ok(true) });
+        }
+        let file = Arc::clone(&self.file);
+        self.file.lane.submit(move || file.is_at_its_path())
+    }
 }
 
 impl OpenFile {
@@ -227,6 +243,13 @@ impl OpenFile {
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
         let done = self.transfer("write", offset, data.len(), |fd, at| pwrite(fd, data, at))?;
         self.check_complete("write", offset, done, data.len())
+    }
+
+    fn is_at_its_path(&self) -> Result<bool, IoError> {
+        match &self.fd {
+            Some(fd) if self.kind == Kind::RegularFile => leads_to(&self.path, fd),
+            _ => Ok(true),
+        }
     }
 
     fn transfer(

@@ -12,6 +12,7 @@ mod buffer;
 mod direct;
 mod error;
 mod open;
+mod path;
 mod pool;
 mod request;
 #[cfg(feature = "sim")]
@@ -64,6 +65,12 @@ pub trait Disk: Send + Sync + Debug + 'static {
 
     /// Writes all of `data` at `offset`, durably (`O_DIRECT | O_SYNC`).
     fn write(&self, offset: u64, data: Buffer) -> Pending<()>;
+
+    /// Whether the path that it was opened by still leads to it: not where a file was removed or another put in its
+    /// place. A disk that is no file is always at its path.
+    fn is_at_its_path(&self) -> Pending<bool> {
+        Pending::new(async { Ok(true) })
+    }
 }
 
 /// A request under way.

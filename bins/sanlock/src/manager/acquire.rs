@@ -15,7 +15,7 @@ use crate::join_all::join_all;
 
 use super::clients::Token;
 use super::command::Target;
-use super::lease::{SpaceLiveness, close};
+use super::lease::{SpaceLiveness, close, still_there};
 use super::resources::{LeaseValue, Stage};
 use super::space::Space;
 use super::spec::{ResourceKey, ResourceSpec};
@@ -262,6 +262,33 @@ impl Manager {
                 self.forget(&spec.key);
                 Err(code)
             }
+            Err(Refused::Gone(held)) => {
+                error!(
+                    space = space.id,
+                    resource = id,
+                    "{} cannot be taken: its file was removed or replaced meanwhile; try again, with a new file if there \
+                     is none",
+                    spec.key
+                );
+                // The lease stays ours in the file without a name, where nobody else who has it open can take it.
+                drop(held);
+                self.forget(&spec.key);
+                Err(errno::NOENT)
+            }
+            Err(Refused::Unsure(held, failed)) => {
+                let code = failed.code();
+                error!(
+                    space = space.id,
+                    resource = id,
+                    "{} cannot be taken, as nobody knows whether it is still where others look for it: {failed}",
+                    spec.key
+                );
+                if let Some(resource) = self.state().resources.get_mut(&spec.key) {
+                    resource.lease = Some(*held);
+                }
+                self.give_back(&spec.key, None).await;
+                Err(code)
+            }
             Err(Refused::Lease(failed)) => {
                 self.say_why_not(space, id, spec, &failed);
                 let code = failed.code();
@@ -331,6 +358,14 @@ impl Manager {
             .until_cancelled(space, &cancel, work)
             .await
             .map_err(Refused::Lease)?;
+        match still_there(context, &held.lease).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Refused::Gone(Box::new(held))),
+            Err(failed) => {
+                close(&mut held);
+                return Err(Refused::Unsure(Box::new(held), failed));
+            }
+        }
         let lvb = if flags & ACQUIRE_LVB != 0 {
             self.read_value(context, &held, space.id, id).await
         } else {
@@ -388,4 +423,8 @@ impl Manager {
 enum Refused {
     Open(IoError),
     Lease(AcquireError),
+    /// It was taken in a file that has lost its name, as when virt-sanlock-cleanup removed it meanwhile.
+    Gone(Box<Held>),
+    /// It was taken, but whether in a file that others find is not known.
+    Unsure(Box<Held>, IoError),
 }

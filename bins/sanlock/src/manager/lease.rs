@@ -172,6 +172,36 @@ impl Manager {
     }
 }
 
+/// Whether a lease that was just taken is in what its paths lead to now, on most of its disks.
+///
+/// Who removes a file must hold its lease for that, so that from now on it stays. Before, another host may have
+/// removed it while we had it open: then others will make a new one, and find nobody in it.
+///
+/// # Errors
+/// Why that cannot be told, within the I/O timeout.
+pub(super) async fn still_there(
+    context: &Context,
+    lease: &paxos::ResourceLease,
+) -> Result<bool, IoError> {
+    let timeout = context.timeouts.io.duration();
+    let (mut there, mut gone, mut failure) = (0_usize, 0_usize, None);
+    // Side by side, as some may hang.
+    let looks = lease.areas.iter().map(|area| area.disk.is_at_its_path());
+    for look in looks.collect::<Vec<_>>() {
+        match look.within(timeout).await {
+            Ok(true) => there += 1,
+            Ok(false) => gone += 1,
+            Err(failed) => failure = Some(failed),
+        }
+    }
+    let most = |count: usize| count.saturating_mul(2) > lease.areas.len();
+    match failure {
+        _ if most(there) => Ok(true),
+        Some(failed) if !most(gone) => Err(failed),
+        _ => Ok(false),
+    }
+}
+
 /// Closes a held lease's areas.
 pub(super) fn close(held: &mut Held) {
     held.lease.areas = Vec::new();

@@ -12,6 +12,7 @@ mod faulty;
 mod many;
 mod one_of_two;
 mod release;
+mod replaced;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         one_of_two::CASES,
         many::CASES,
         release::CASES,
+        replaced::CASES,
         ends::CASES,
         answers::CASES,
     ]

@@ -72,34 +72,42 @@ const FREED: Duration = Duration::from_secs(60);
 
 /// Two daemons on one file of leases: what goes wrong for the first does not for the second. The
 /// lockspace itself is never disturbed.
-struct Pair {
-    one: Registered,
-    two: Registered,
-    seen_by_one: Resource,
-    seen_by_two: Resource,
+pub struct Pair {
+    pub one: Registered,
+    pub two: Registered,
+    pub seen_by_one: Resource,
+    pub seen_by_two: Resource,
     // The file system before the daemons that use it.
-    faulty: Faulty,
-    _of_two: Faulty,
-    daemons: [Daemon; 2],
+    pub faulty: Faulty,
+    pub of_two: Faulty,
+    pub daemons: [Daemon; 2],
     _scratch: Scratch,
 }
 
 impl Pair {
     fn new() -> Result<Self, Outcome> {
+        Self::with_io_timeout(IO_TIMEOUT)
+    }
+
+    pub fn with_io_timeout(io_timeout: u32) -> Result<Self, Outcome> {
         if let Some(skipped) = missing() {
             return Err(skipped);
         }
         let scratch = Scratch::new();
-        let daemons =
-            ["one", "two"].map(|host| Setup::new(scratch.path(), host).with(&["-o", "2"]).start());
+        let daemons = ["one", "two"].map(|host| {
+            let io_timeout = io_timeout.to_string();
+            Setup::new(scratch.path(), host)
+                .with(&["-o", &io_timeout])
+                .start()
+        });
         let faulty = Faulty::mount(&scratch, "mnt-one");
         let of_two = faulty.beside(&scratch, "mnt-two");
         let ids = scratch.file("ids", 1);
         let seen_by_one = resource("ls", "r", &faulty.file("leases", 1), 0);
         let seen_by_two = resource("ls", "r", &of_two.path("leases"), 0);
-        daemons[0].format(&lockspace("ls", 1, &ids), IO_TIMEOUT, &[&seen_by_one]);
+        daemons[0].format(&lockspace("ls", 1, &ids), io_timeout, &[&seen_by_one]);
         for (daemon, host_id) in daemons.iter().zip(1..) {
-            daemon.join_later(&lockspace("ls", host_id, &ids), IO_TIMEOUT);
+            daemon.join_later(&lockspace("ls", host_id, &ids), io_timeout);
         }
         for (daemon, host_id) in daemons.iter().zip(1..) {
             daemon.joined(&lockspace("ls", host_id, &ids));
@@ -111,21 +119,21 @@ impl Pair {
             seen_by_one,
             seen_by_two,
             faulty,
-            _of_two: of_two,
+            of_two,
             daemons,
             _scratch: scratch,
         })
     }
 
-    fn one_acquires(&mut self) -> i64 {
+    pub fn one_acquires(&mut self) -> i64 {
         acquire(&mut self.one, &self.seen_by_one)
     }
 
-    fn one_releases(&mut self) -> i64 {
+    pub fn one_releases(&mut self) -> i64 {
         release(&mut self.one, &self.seen_by_one)
     }
 
-    fn two_acquires(&mut self) -> i64 {
+    pub fn two_acquires(&mut self) -> i64 {
         acquire(&mut self.two, &self.seen_by_two)
     }
 

@@ -115,6 +115,8 @@ struct Start {
     largest_mbal: u64,
     /// The latest version for which any host has begun a ballot.
     latest: Lver,
+    /// The owner that the leader names has its own dblock say that it holds this very version.
+    owner_holds: bool,
 }
 
 impl Start {
@@ -122,9 +124,11 @@ impl Start {
     /// when the one before has no owner any more, so that two versions later nobody can own this one.
     ///
     /// A host that won a ballot in another's name writes that down some time after it has looked, and may
-    /// replace a newer leader then.
+    /// replace a newer leader then. An owner whose own dblock says that it holds the lease is asked after all the same:
+    /// a host that gave its lease back in a file that has taken the place of its own (the C program does) leaves a
+    /// later version there, too.
     fn is_put_back(&self) -> bool {
-        self.latest.0 > self.view.leader.lver.0.saturating_add(1)
+        self.latest.0 > self.view.leader.lver.0.saturating_add(1) && !self.owner_holds
     }
 }
 
@@ -134,6 +138,7 @@ struct OneDisk {
     largest_mbal: u64,
     latest: Lver,
     own: Dblock,
+    owner_holds: bool,
 }
 
 /// What a second look at the leader tells a host that is in ballots for the next version.
@@ -220,6 +225,7 @@ impl Attempt<'_> {
             largest_mbal: 0,
             latest: Lver(0),
             own: Dblock::default(),
+            owner_holds: false,
         };
         let leader = &found.leader;
         match leader.geometry() {
@@ -256,6 +262,12 @@ impl Attempt<'_> {
             if host == self.us.host {
                 found.own = dblock;
             }
+            let leader = &found.leader;
+            if host == leader.owner_id && leader.is_owned() {
+                found.owner_holds = dblock.lver == leader.lver
+                    && (dblock.inp, dblock.inp2) == (host, leader.owner_generation)
+                    && !dblock.is_released();
+            }
         }
         Ok(found)
     }
@@ -265,11 +277,13 @@ impl Attempt<'_> {
         let mut largest_mbal = 0;
         let mut latest = self.traces.sent.lver;
         let mut own = Dblock::default();
+        let mut owner_holds = false;
         let mut leaders = Vec::with_capacity(disks.len());
         for disk in disks {
             if let Ok(disk) = &disk {
                 largest_mbal = largest_mbal.max(disk.largest_mbal);
                 latest = latest.max(disk.latest);
+                owner_holds |= disk.owner_holds;
                 if (disk.own.lver, disk.own.bal) > (own.lver, own.bal) || own.is_untouched() {
                     own = disk.own;
                 }
@@ -281,6 +295,7 @@ impl Attempt<'_> {
             view,
             largest_mbal,
             latest,
+            owner_holds,
         };
         Ok((start, own))
     }
@@ -326,6 +341,7 @@ impl Attempt<'_> {
             view: mut basis,
             largest_mbal,
             latest,
+            owner_holds: _,
         } = start;
         let next = basis.leader.lver.0.checked_add(1).map(Lver);
         let next = next.ok_or_else(|| self.exhausted("version"))?;

@@ -111,6 +111,27 @@ async fn read_sectors(
     Ok(join_all(reads).await)
 }
 
+/// Whether a host's sector is other than empty on any disk.
+pub(super) async fn is_touched(
+    ctx: &Context,
+    lease: &ResourceLease,
+    host: HostId,
+) -> Result<bool, Error> {
+    let mut last_error = None;
+    let sectors = read_sectors(ctx, lease, host).await?;
+    for (area, answer) in lease.areas.iter().zip(sectors) {
+        match answer {
+            Ok(sector) if sector.iter().any(|byte| *byte != 0) => return Ok(true),
+            Ok(_) => {}
+            Err(error) => {
+                let action = format!("read the sector of host {host}");
+                last_error = Some(lease.lease_name().io(area, action)(error));
+            }
+        }
+    }
+    last_error.map_or(Ok(false), Err)
+}
+
 /// Reads a host's mode block; if disks differ, one that is shared.
 pub(super) async fn read_mode(
     ctx: &Context,

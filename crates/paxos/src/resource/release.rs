@@ -88,7 +88,29 @@ pub async fn release(
     if planted!(ctx, ReleaseWithoutDblock) {
         return leader;
     }
+    let is_doubtful = match &leader {
+        Ok(freed) => freed.is_none(),
+        Err(error) => !error.may_pass(),
+    };
+    if is_doubtful && !has_our_dblock(ctx, lease, us).await? {
+        return leader;
+    }
     release_dblock(ctx, lease, us, ours, leader, Reach::WherePossible).await
+}
+
+/// Whether we have ever written into our sector of what the lease's path leads to now.
+///
+/// A file that was put in the place of the lease's while we had that has our host's sector as it was made. A
+/// dblock of ours in it, of a version that it never had, would tell others that its owner has lost it.
+async fn has_our_dblock(ctx: &Context, lease: &ResourceLease, us: Member) -> Result<bool, Error> {
+    let ours = block::is_touched(ctx, lease, us.host).await?;
+    if !ours {
+        tracing::warn!(
+            lease = %lease.lease_name(),
+            "its path leads to another lease than ours now, where nothing of ours is to be given back"
+        );
+    }
+    Ok(ours)
 }
 
 /// Which disks a sector must have reached.
@@ -275,6 +297,9 @@ pub async fn undo(ctx: &Context, undo: &Undo) -> Result<(), Error> {
     };
     let ours = HostBlock::released(&dblock, keep_shared.then_some(us.generation));
     let leader = disown(ctx, lease, *us).await;
+    if leader.is_ok() && !has_our_dblock(ctx, lease, *us).await? {
+        return Ok(());
+    }
     release_dblock(ctx, lease, *us, ours, leader, Reach::All).await
 }
 

@@ -279,7 +279,11 @@ async fn after_our_proposal_a_failure_has_to_be_taken_back() {
             let landed = number == WRITE_LEADER && fault == Fault::DoneButError;
             assert_eq!(
                 world.requests(),
-                if landed { "R 0, W 0, W 2" } else { "R 0, W 2" }
+                if landed {
+                    "R 0, W 0, R 2, W 2"
+                } else {
+                    "R 0, R 2, W 2"
+                }
             );
             let (dblock, leader) = (world.dblock(1), world.leader());
             assert!(dblock.is_released() && !leader.is_owned());

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ondisk::{Generation, HostId, Leader, Lver, Timestamp};
+use ondisk::{Dblock, Generation, HostId, Leader, Lver, Timestamp};
 
-use super::super::{release, release_leader};
-use super::{acquire, committed, held};
+use super::super::{Undo, release, release_leader};
+use super::{acquire, committed, held, proposal};
 use crate::testing::{Fault, RESOURCE, SMALL, World, context, member, name};
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ async fn a_leader_that_another_host_wrote_is_left_to_it() {
     let theirs = committed(&held.leader, &held.dblock, 2);
     let theirs = world.disk.poke_leader(RESOURCE, &theirs);
     assert!(release(&ctx, &mut held, None).await.unwrap().is_none());
-    assert_eq!(world.requests(), "R 0, W 2");
+    assert_eq!(world.requests(), "R 0, R 2, W 2");
     assert_eq!(world.leader(), theirs);
     assert!(world.dblock(1).is_released());
 }
@@ -71,8 +71,59 @@ async fn a_lease_that_is_not_as_we_left_it_is_not_freed() {
             code
         );
         assert_eq!(world.leader(), changed);
-        assert_eq!(world.requests(), "R 0, W 2");
+        assert_eq!(world.requests(), "R 0, R 2, W 2");
     }
+}
+
+/// The file was removed while we had its lease, and another made under its name. A dblock of ours in that, of a later
+/// version than any that it had, would let others believe that its owner has lost it.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_back_in_a_file_that_took_the_place_of_ours() {
+    for owner in [None, Some(2), Some(1)] {
+        let (world, ctx) = (World::new(SMALL), context(10));
+        world.set_leader(|leader| leader.lver = Lver(7));
+        let mut ours = held(&world, &ctx).await;
+        assert_eq!(ours.leader.lver, Lver(8));
+        let undo = Undo::of(&ours);
+        let other = World::new(SMALL);
+        if let Some(owner) = owner {
+            other.set_owner(owner, 5, 1);
+        }
+        let before = other.disk.peek(RESOURCE, 1 << 20);
+        ours.lease = other.lease();
+        let _ = release(&ctx, &mut ours, None).await;
+        assert!(other.disk.peek(RESOURCE, 1 << 20) == before, "{owner:?}");
+        let mut undo = undo;
+        undo.reopen(other.lease().areas);
+        super::super::undo(&ctx, &undo).await.unwrap();
+        assert!(other.disk.peek(RESOURCE, 1 << 20) == before, "{owner:?}");
+    }
+}
+
+/// The C program gives its lease back in whatever file has the name now.
+#[tokio::test(start_paused = true)]
+async fn an_owner_keeps_its_lease_although_another_host_gave_back_a_later_version() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    world.set_owner(2, 1, 1);
+    world.renew(2, 1, 500, 10);
+    world.scanned(2, 990, 990);
+    let stale = Dblock {
+        flags: Dblock::RELEASED,
+        ..proposal(4003, 4003, 3, 9)
+    };
+    world.set_dblock(3, stale);
+    world.set_dblock(2, proposal(2, 2, 2, 1));
+    assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -243);
+    assert_eq!(world.leader().owner_id, HostId(2));
+    // A leader that was put back names an owner that has given the lease back since, or has died. Then what the later
+    // version came to is found out first.
+    let given_back = Dblock {
+        flags: Dblock::RELEASED,
+        ..proposal(2, 2, 2, 1)
+    };
+    world.set_dblock(2, given_back);
+    assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -245);
+    assert_eq!(world.leader().lver, Lver(9));
 }
 
 #[tokio::test(start_paused = true)]

@@ -138,9 +138,9 @@ async fn exclusive_after_release(world: &World, ctx: &Context) -> Leader {
 #[tokio::test(start_paused = true)]
 async fn a_shared_hold_that_fails_halfway_is_taken_back() {
     for (number, requests) in [
-        (6, "R 0, W 0, W 2"),
-        (7, "R 0, W 0, W 2"),
-        (8, "R 0, W 0, W 2"),
+        (6, "R 0, W 0, R 2, W 2"),
+        (7, "R 0, W 0, R 2, W 2"),
+        (8, "R 0, W 0, R 2, W 2"),
     ] {
         let (world, ctx) = (World::new(SMALL), context(10));
         world.disk.fail(number, Fault::Error);
