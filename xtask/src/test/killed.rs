@@ -1,6 +1,6 @@
 //! Labs that are ended with SIGKILL in the middle: nothing of them may remain but files, which the next run removes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -38,9 +38,6 @@ const START: Duration = Duration::from_secs(900);
 const END: Duration = Duration::from_secs(90);
 
 const ASK_EVERY: Duration = Duration::from_millis(100);
-
-/// What a process has of its own.
-const NAMESPACES: &[&str] = &["ipc", "mnt", "net", "pid", "uts"];
 
 pub(crate) fn run(_: &Context) -> Result<Outcome> {
     let (dir, _remove) = temporary_dir("leasehold-killed", false)?;
@@ -207,12 +204,13 @@ impl Process {
         (self.id, self.started) == (other.id, other.started)
     }
 
-    fn namespaces(&self) -> impl Iterator<Item = String> {
-        let id = self.id;
-        NAMESPACES.iter().filter_map(move |kind| {
-            let link = fs::read_link(format!("/proc/{id}/ns/{kind}")).ok()?;
-            Some(link.to_string_lossy().into_owned())
-        })
+    /// The namespace that it is in with all its processes to come.
+    fn namespace(&self) -> Option<PathBuf> {
+        fs::read_link(self.namespace_file()).ok()
+    }
+
+    fn namespace_file(&self) -> String {
+        format!("/proc/{}/ns/pid", self.id)
     }
 }
 
@@ -231,20 +229,27 @@ fn below(top: u32) -> Vec<Process> {
 /// All by which a lab could be told.
 struct Everything<'a> {
     processes: &'a [Process],
-    namespaces: BTreeSet<String>,
+    /// While they are open, no other lab's namespaces get their numbers.
+    namespaces: BTreeMap<PathBuf, File>,
     dir: &'a Path,
 }
 
 impl<'a> Everything<'a> {
     fn of(processes: &'a [Process], dir: &'a Path) -> Everything<'a> {
-        let ours: BTreeSet<String> = Process::read(std::process::id())
-            .iter()
-            .flat_map(Process::namespaces)
-            .collect();
-        let theirs = processes.iter().flat_map(Process::namespaces);
+        let ours = fs::read_link("/proc/self/ns/pid").ok();
+        let mut namespaces = BTreeMap::new();
+        for process in processes {
+            // Some end while we look.
+            let (name, file) = (process.namespace(), File::open(process.namespace_file()));
+            if let (Some(name), Ok(file)) = (name, file) {
+                if Some(&name) != ours.as_ref() {
+                    namespaces.insert(name, file);
+                }
+            }
+        }
         Everything {
             processes,
-            namespaces: theirs.filter(|name| !ours.contains(name)).collect(),
+            namespaces,
             dir,
         }
     }
@@ -256,9 +261,8 @@ impl<'a> Everything<'a> {
         for process in Process::all() {
             let id = process.id;
             // Also those that were started after we looked.
-            let inside = process
-                .namespaces()
-                .any(|name| self.namespaces.contains(&name));
+            let namespace = process.namespace();
+            let inside = namespace.is_some_and(|name| self.namespaces.contains_key(&name));
             if inside || self.processes.iter().any(|one| one.is(&process)) {
                 let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
                 found.push(format!("process {id} ({})", name.trim()));
