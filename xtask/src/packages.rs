@@ -16,7 +16,7 @@ use crate::style;
 pub(crate) enum Purpose {
     /// `cargo xtask test`
     Test,
-    /// `cargo xtask e2e`
+    /// `cargo xtask e2e`, and so `cargo xtask test` as well
     E2e,
 }
 
@@ -281,7 +281,13 @@ impl Manager {
 }
 
 fn name(missing: &[&Need], manager: Manager) {
+    let mut named = Vec::new();
     for need in missing {
+        // Both purposes may have the same need.
+        if named.contains(&manager.package(need)) {
+            continue;
+        }
+        named.push(manager.package(need));
         println!("  {:<16} {}", manager.package(need), style::quiet(need.why));
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
+use crate::packages::Purpose;
 use crate::program::Program;
 use crate::{cleanup, packages, style};
 use counts::Counts;
@@ -134,7 +135,8 @@ fn install(options: &Options) {
     if options.no_install {
         return;
     }
-    if let Err(error) = packages::install(&[packages::Purpose::Test]) {
+    // Among the tests are the scenarios.
+    if let Err(error) = packages::install(&[Purpose::Test, Purpose::E2e]) {
         println!("{} {error:#}", style::notable("Going without:"));
     }
 }

@@ -56,6 +56,7 @@ fn on(program: &Path) -> Outcome {
         return skipped("only root may make a host of namespaces");
     }
     let needs = [
+        "ip",
         "libvirtd",
         "virtlogd",
         "virsh",
