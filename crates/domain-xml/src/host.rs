@@ -3,7 +3,10 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+use crate::pool;
 
 /// What a volume of a storage pool is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +35,8 @@ pub trait Host {
     fn volume(&self, pool: &str, volume: &str) -> Option<Volume>;
 }
 
-/// This host, asked with the programs that libvirt asks it with. It does not know libvirt's storage pools.
+/// This host, asked with the programs that libvirt asks it with. Of the system's storage pools it knows those whose
+/// configuration says where their volumes are: directories, mounted file systems and volume groups.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System;
 
@@ -62,8 +66,8 @@ impl Host for System {
         Ok(key(said))
     }
 
-    fn volume(&self, _pool: &str, _volume: &str) -> Option<Volume> {
-        None
+    fn volume(&self, pool: &str, volume: &str) -> Option<Volume> {
+        pool::volume(Path::new(pool::CONFIGURED), pool, volume)
     }
 }
 

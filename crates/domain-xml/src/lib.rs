@@ -17,6 +17,7 @@ mod document;
 mod domain;
 mod host;
 pub mod lockd;
+mod pool;
 mod refusal;
 pub mod sanlock;
 
