@@ -207,6 +207,27 @@ const NEEDS: &[Need] = &[
         fedora: "fuse3",
         present: || find("fusermount3").is_some(),
     },
+    Need {
+        purpose: Purpose::E2e,
+        why: "makes images that have room for snapshots",
+        debian: "qemu-utils",
+        fedora: "qemu-img",
+        present: || find("qemu-img").is_some(),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "makes the clock of a lease daemon fast",
+        debian: "faketime",
+        fedora: "libfaketime",
+        present: || find("faketime").is_some(),
+    },
+    Need {
+        purpose: Purpose::E2e,
+        why: "gives libvirtd a password to ask for",
+        debian: "sasl2-bin libsasl2-modules",
+        fedora: "cyrus-sasl cyrus-sasl-scram",
+        present: || find("saslpasswd2").is_some(),
+    },
 ];
 
 /// Whether libvirt has this module, in whichever directory of libraries.

@@ -49,6 +49,9 @@ enum Part {
     /// Looks at locks, or tries to get them, until its standard input ends
     #[command(hide = true)]
     WatchLocks(lab::LockWatchOptions),
+    /// Starts a daemon of a host when somebody wants to speak to it
+    #[command(hide = true)]
+    Activate(lab::ActivatorOptions),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Some(Part::Lab(options)) => lab::run_lab(options),
         Some(Part::Host(options)) => lab::run_host(options),
         Some(Part::WatchLocks(options)) => lab::watch_locks(options).map(|()| ExitCode::SUCCESS),
+        Some(Part::Activate(options)) => lab::run_activator(options).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

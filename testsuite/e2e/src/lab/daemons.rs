@@ -1,6 +1,6 @@
 //! The daemons of a host: started as services are, ended as accidents end them.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,6 +12,10 @@ use super::story::Kind;
 
 /// How long a daemon may take to answer, or to end: on a busy computer.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What libvirt's daemons write down.
+const LOG_FILTERS: &str = "1:locking 3:qemu.qemu_cgroup 2:qemu 3:*";
+const LOG_OUTPUTS: &str = "1:stderr";
 
 /// A daemon of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +84,8 @@ impl Host {
             .args(["-c", &script])
             // Where it may not raise its limits, the C program would end.
             .env("SANLOCK_PRIVILEGED", "0")
-            .env(
-                "LIBVIRT_LOG_FILTERS",
-                "1:locking 3:qemu.qemu_cgroup 2:qemu 3:*",
-            )
-            .env("LIBVIRT_LOG_OUTPUTS", "1:stderr")
+            .env("LIBVIRT_LOG_FILTERS", LOG_FILTERS)
+            .env("LIBVIRT_LOG_OUTPUTS", LOG_OUTPUTS)
             .stdout(Stdio::from(output.try_clone()?))
             .stderr(Stdio::from(output))
             .spawn()
@@ -98,6 +99,33 @@ impl Host {
             Ok(host.quietly(daemon.probe())?.ok)
         })?;
         Ok(())
+    }
+
+    /// Has virtlockd started by whoever wants to speak to it; it ends by itself when that was long ago.
+    pub(crate) fn activate_virtlockd(&self, timeout: Duration) -> Result<()> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let log = File::create(self.plan.log.join("virtlockd.log"))?;
+        let timeout = timeout.as_secs().to_string();
+        self.command(&program.display().to_string())
+            .arg("activate")
+            .args(["--socket", "/run/libvirt/virtlockd-sock:virtlockd.socket"])
+            .args([
+                "--socket",
+                "/run/libvirt/virtlockd-admin-sock:virtlockd-admin.socket",
+            ])
+            .args(["--pid-file", "/run/lab/virtlockd.pid"])
+            .args(["--", "virtlockd", "--timeout", &timeout])
+            .env("LIBVIRT_LOG_FILTERS", LOG_FILTERS)
+            .env("LIBVIRT_LOG_OUTPUTS", LOG_OUTPUTS)
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .spawn()
+            .context("cannot start what activates virtlockd")?;
+        let socket = self.path("/run/libvirt/virtlockd-admin-sock");
+        self.until("virtlockd's sockets are there", PATIENCE, |_| {
+            Ok(socket.exists())
+        })
+        .map(drop)
     }
 
     /// A daemon's process id, on the host.

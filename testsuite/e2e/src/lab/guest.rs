@@ -8,9 +8,11 @@ const IMAGES: &str = "/var/lib/libvirt/images";
 pub(crate) struct Disk {
     /// The image, or the device.
     pub(crate) source: String,
-    target: String,
-    shareable: bool,
-    readonly: bool,
+    pub(crate) target: String,
+    pub(crate) shareable: bool,
+    pub(crate) readonly: bool,
+    /// The image's format, as libvirt and QEMU call it.
+    pub(crate) format: &'static str,
 }
 
 impl Disk {
@@ -21,6 +23,15 @@ impl Disk {
             target: target.to_owned(),
             shareable: false,
             readonly: false,
+            format: "raw",
+        }
+    }
+
+    /// With room for snapshots.
+    pub(crate) fn qcow2(self) -> Disk {
+        Disk {
+            format: "qcow2",
+            ..self
         }
     }
 
@@ -52,8 +63,9 @@ impl Disk {
         let flag = |set: bool, xml: &'static str| if set { xml } else { "" };
         format!(
             "<disk type='{kind}' device='disk'>\
-             <driver name='qemu' type='raw' cache='none'/>\
+             <driver name='qemu' type='{}' cache='none'/>\
              <source {attribute}='{}'/><target dev='{}' bus='scsi'/>{}{}</disk>\n",
+            self.format,
             self.source,
             self.target,
             flag(self.shareable, "<shareable/>"),

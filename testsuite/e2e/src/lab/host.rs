@@ -110,7 +110,7 @@ impl Host {
     }
 
     /// Something is done to it.
-    pub(super) fn inject(&self, text: impl Into<String>) {
+    pub(crate) fn inject(&self, text: impl Into<String>) {
         self.teller.tell(Kind::Injected, Some(self.name()), text);
     }
 

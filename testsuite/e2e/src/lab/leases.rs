@@ -97,17 +97,19 @@ impl Host {
         Ok(held)
     }
 
-    /// The lease files, by inode, as virtlockd sees them.
+    /// The lease files and the images, by inode, as virtlockd sees them.
     fn lockd_files(&self, pid: u32) -> Result<Vec<(u64, String)>> {
-        let dir = format!("/proc/{pid}/root/var/lib/libvirt/lockd/files");
         let mut files = Vec::new();
-        let Ok(entries) = fs::read_dir(self.path(&dir)) else {
-            return Ok(files);
-        };
-        for entry in entries.flatten() {
-            if let Ok(about) = entry.metadata() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                files.push((about.ino(), name));
+        for dir in ["lockd/files", "images"] {
+            let dir = format!("/proc/{pid}/root/var/lib/libvirt/{dir}");
+            let Ok(entries) = fs::read_dir(self.path(&dir)) else {
+                continue;
+            };
+            for entry in entries.flatten() {
+                if let Ok(about) = entry.metadata() {
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    files.push((about.ino(), name));
+                }
             }
         }
         Ok(files)

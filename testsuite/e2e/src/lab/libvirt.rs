@@ -14,6 +14,13 @@ use super::story::Kind;
 
 const URI: &str = "qemu:///system";
 
+/// SASL's users.
+const PASSWORDS: &str = "/etc/libvirt/passwd.db";
+
+/// Where clients of libvirt look for a password.
+pub(crate) const CREDENTIALS: &str = "[credentials-lab]\nauthname=fred\npassword=secret\n\
+                           [auth-libvirt-default]\ncredentials=lab\n";
+
 /// What a test host needs, whatever the lock manager: guests run as root, without what only a service manager
 /// can give, and libvirtd listens for migrations in the lab's own network.
 const LAB_SETTINGS: &[(&str, &str)] = &[
@@ -62,15 +69,29 @@ impl Host {
                     settings.push(("qemu-sanlock.conf/require_lease_for_disks", "1".to_owned()));
                 }
             }
-            Manager::Lockd => settings.extend([
-                ("qemu.conf/lock_manager", "lockd".to_owned()),
-                (
-                    "qemu-lockd.conf/file_lockspace_dir",
-                    "/var/lib/libvirt/lockd/files".to_owned(),
-                ),
-            ]),
+            Manager::Lockd => {
+                settings.push(("qemu.conf/lock_manager", "lockd".to_owned()));
+                if setup.lockspace {
+                    let dir = "/var/lib/libvirt/lockd/files".to_owned();
+                    settings.push(("qemu-lockd.conf/file_lockspace_dir", dir));
+                }
+            }
+        }
+        if setup.passwords {
+            settings.push(("libvirtd.conf/auth_unix_rw", "sasl".to_owned()));
+            self.set_password()?;
         }
         self.augtool(&settings)
+    }
+
+    /// A user of libvirt's, and root's programs know the password.
+    fn set_password(&self) -> Result<()> {
+        let sasl = format!("mech_list: SCRAM-SHA-256\nsasldb_path: {PASSWORDS}\n");
+        self.run(&["mkdir", "-p", "/etc/sasl2"])?;
+        self.write("/etc/sasl2/libvirt.conf", &sasl)?;
+        let script = format!("echo secret | saslpasswd2 -p -c -a libvirt -f {PASSWORDS} fred");
+        self.run(&["sh", "-c", &script])?;
+        self.write("/etc/libvirt/auth.conf", CREDENTIALS)
     }
 
     fn augtool(&self, settings: &[(&str, String)]) -> Result<()> {
@@ -104,11 +125,12 @@ impl Host {
     }
 
     /// Starts the lock manager's daemon and libvirtd.
-    pub(crate) fn start_services(&self, manager: Manager) -> Result<()> {
-        match manager {
-            Manager::Sanlock => self.start_daemon(Daemon::Sanlock)?,
-            Manager::Lockd => self.start_daemon(Daemon::Virtlockd)?,
-            Manager::None => {}
+    pub(crate) fn start_services(&self, setup: &Setup) -> Result<()> {
+        match (setup.manager, setup.activated) {
+            (Manager::Sanlock, _) => self.start_daemon(Daemon::Sanlock)?,
+            (Manager::Lockd, None) => self.start_daemon(Daemon::Virtlockd)?,
+            (Manager::Lockd, Some(timeout)) => self.activate_virtlockd(timeout)?,
+            (Manager::None, _) => {}
         }
         self.start_daemon(Daemon::Libvirtd)
     }
@@ -168,7 +190,17 @@ impl Host {
     /// Makes a guest known, and its disks' images where there are none.
     pub(crate) fn define(&self, guest: &Guest) -> Result<()> {
         for disk in guest.disks.iter().filter(|disk| !disk.is_device()) {
-            let said = self.quietly(&["truncate", "--size=1M", &disk.source])?;
+            let said = match disk.format {
+                "raw" => self.quietly(&["truncate", "--size=1M", &disk.source])?,
+                format => self.quietly(&[
+                    "sh",
+                    "-c",
+                    "test -e $1 || qemu-img create -q -f $2 $1 1M",
+                    "sh",
+                    &disk.source,
+                    format,
+                ])?,
+            };
             ensure!(said.ok, "cannot make an image: {}", said.text);
         }
         let file = format!("/run/lab/{}.xml", guest.name);

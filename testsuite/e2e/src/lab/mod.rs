@@ -1,5 +1,6 @@
 //! Hosts of namespaces: libvirtd, its lock manager and guests, as on two computers with shared storage.
 
+mod activator;
 mod daemons;
 mod devices;
 mod enclosure;
@@ -19,6 +20,7 @@ mod scenarios;
 mod stage;
 mod story;
 
+pub(crate) use activator::{Options as ActivatorOptions, run as run_activator};
 pub(crate) use init::{Options as HostOptions, run as run_host};
 pub(crate) use lock_watch::{Options as LockWatchOptions, run as watch_locks};
 pub(crate) use play::{Options as LabOptions, inside as run_lab, play};

@@ -1,5 +1,7 @@
 //! What a scenario is: data, and what is done.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::Lab;
@@ -43,6 +45,14 @@ pub(crate) struct Setup {
     pub(crate) host_ids: Option<[u8; 2]>,
     /// A device with sectors of this size, that both hosts have.
     pub(crate) device_sector: Option<u16>,
+    /// virtlockd: locks are files of their own in a directory, not on the images themselves.
+    pub(crate) lockspace: bool,
+    /// virtlockd: started by its first client, and ended after so long without one.
+    pub(crate) activated: Option<Duration>,
+    /// libvirtd lets nobody in without a password, not even root.
+    pub(crate) passwords: bool,
+    /// Programs that others do without.
+    pub(crate) needs: &'static [&'static str],
     pub(crate) broken: Option<Broken>,
     /// Takes minutes, so it is played only when asked for.
     pub(crate) slow: bool,
@@ -58,6 +68,10 @@ impl Setup {
             require_leases: false,
             host_ids: None,
             device_sector: None,
+            lockspace: true,
+            activated: None,
+            passwords: false,
+            needs: &[],
             broken: None,
             slow: false,
         }

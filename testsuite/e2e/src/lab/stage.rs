@@ -35,8 +35,10 @@ const NEEDED: &[&str] = &[
     "ip",
     "libvirtd",
     "nsenter",
+    "qemu-img",
     "qemu-system-x86_64",
     "sanlock",
+    "setpriv",
     "virsh",
     "virt-admin",
     "virt-sanlock-cleanup",
@@ -71,7 +73,8 @@ pub(crate) fn missing(scenario: &Scenario, builds: [Build; 2], ours: &Ours) -> O
     }
     let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     let here = |name: &str| dirs.iter().any(|dir| Path::new(dir).join(name).is_file());
-    if let Some(name) = NEEDED.iter().find(|name| !here(name)) {
+    let mut needed = NEEDED.iter().chain(scenario.setup.needs);
+    if let Some(name) = needed.find(|name| !here(name)) {
         return Some(format!("{name} is not installed"));
     }
     let library = |file: &str| {
@@ -154,7 +157,7 @@ impl Lab {
             if setup.storage == Storage::Faulty {
                 host.start_faultfs(ours)?;
             }
-            host.start_services(setup.manager)?;
+            host.start_services(&setup)?;
         }
         Ok(lab)
     }
@@ -247,6 +250,9 @@ impl Lab {
     }
 
     fn lease(&self, host: &Host, image: &str) -> Result<String> {
+        if self.setup.manager == Manager::Lockd && !self.setup.lockspace {
+            return Ok(format!("{image}.img"));
+        }
         lease_name(host, self.setup.manager, image)
     }
 

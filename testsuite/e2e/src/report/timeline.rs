@@ -90,9 +90,11 @@ fn marks(story: &Story) -> Vec<Mark<'_>> {
 
 /// The picture, or nothing if nothing happened.
 pub(super) fn svg(story: &Story) -> String {
+    // What would have been due later has its place too.
+    let times = story.events.iter().map(|event| event.at);
     let mut picture = Picture {
         text: String::new(),
-        end: story.took.max(0.1),
+        end: times.fold(story.took.max(0.1), f64::max),
     };
     let marks = marks(story);
     // Words that would lie on others go one row further down.
@@ -170,7 +172,7 @@ fn bars(picture: &mut Picture, story: &Story, lanes: &[Lane<'_>], top: f64) {
         picture.words("lane", LEFT - 10.0, y + 15.0, &name);
         for held in bars {
             let from = picture.x(held.from);
-            let until = picture.x(held.until.unwrap_or(picture.end));
+            let until = picture.x(held.until.unwrap_or(story.took));
             let colour = holders
                 .iter()
                 .position(|holder| *holder == held.holder)

@@ -9,13 +9,21 @@ use crate::lab::Lab;
 use crate::lab::daemons::Daemon;
 use crate::lab::guest::Guest;
 use crate::lab::host::Host;
-use crate::lab::scenario::{Manager, Scenario, Setup};
+use crate::lab::scenario::{Broken, Manager, Scenario, Setup};
 
 /// A host counts as dead so long after its last renewal: 8 io_timeouts, and a minute for its watchdog.
 const EXPIRY: Duration = Duration::from_secs(8 + 60);
 
 /// Within this time after that, somebody else must have the lease, on a busy computer.
 const TAKEOVER: Duration = Duration::from_secs(90);
+
+/// On the second host time passes four times as fast for the lease daemon.
+const FAST: &str = "#!/bin/sh\n\
+    good=/run/lab/good/sanlock\n\
+    if [ \"$(uname -n) $1\" = 'beta daemon' ]; then\n\
+        exec faketime -m -f '+0 x4' $good \"$@\"\n\
+    fi\n\
+    exec $good \"$@\"\n";
 
 const PAIR: Setup = Setup::new(Manager::Sanlock, 2);
 
@@ -31,6 +39,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "the same with virtlockd, whose locks end with the host",
         setup: Setup::new(Manager::Lockd, 2),
         play: crash_lockd,
+    },
+    Scenario {
+        name: "broken-clock",
+        what: "a lease daemon whose clock is fast takes the lease too early, and is found by host-crash",
+        setup: Setup {
+            needs: &["faketime"],
+            broken: Some(Broken {
+                program: "sanlock",
+                script: FAST,
+            }),
+            ..PAIR
+        },
+        play: fast,
     },
     Scenario {
         name: "same-host-id",
@@ -69,14 +90,7 @@ fn crash(lab: &mut Lab) -> Result<()> {
         // What is asked before the end cannot have been too late for it.
         let asked = Instant::now();
         if other.try_virsh(&["start", "guest"])?.ok {
-            let done = Instant::now();
-            ensure!(
-                done >= expiry,
-                "the lease was taken {:.1} s after the last renewal, and the host counts as dead after {} s",
-                (done - last).as_secs_f64(),
-                EXPIRY.as_secs()
-            );
-            break done;
+            break Instant::now();
         }
         ensure!(
             asked < expiry + TAKEOVER,
@@ -102,7 +116,17 @@ fn crash(lab: &mut Lab) -> Result<()> {
         let after = when.saturating_duration_since(last).as_secs_f64();
         lab.teller.note(format!("{what} {after:.1}"));
     }
+    ensure!(
+        taken >= expiry,
+        "the lease was taken {:.1} s after the last renewal, and the host counts as dead after {} s",
+        (taken - last).as_secs_f64(),
+        EXPIRY.as_secs()
+    );
     Ok(())
+}
+
+fn fast(lab: &mut Lab) -> Result<()> {
+    lab.must_find(crash, "the lease was taken")
 }
 
 fn crash_lockd(lab: &mut Lab) -> Result<()> {
@@ -168,7 +192,7 @@ fn generations(lab: &mut Lab) -> Result<()> {
     host.until("sanlock is gone", TAKEOVER, |host| {
         Ok(!host.is_alive(host.pid_of(Daemon::Sanlock)?))
     })?;
-    lab.hosts[0].start_services(Manager::Sanlock)?;
+    host.start_services(&lab.setup)?;
     let joined = begin.elapsed();
 
     lab.step("The generation is the next one, and the guest starts");

@@ -31,6 +31,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         setup: on_device(4096),
         play: explicit_4k,
     },
+    Scenario {
+        name: "required-with-automatic",
+        what: "leases are required, and made for disks: a guest has both kinds, or none",
+        setup: Setup {
+            auto_leases: true,
+            ..on_device(512)
+        },
+        play: both_kinds,
+    },
 ];
 
 fn explicit_512(lab: &mut Lab) -> Result<()> {
@@ -55,8 +64,8 @@ fn join(host: &Host, device: &str) -> Result<()> {
     .map(drop)
 }
 
-/// Leases are at multiples of this.
-fn play(lab: &mut Lab, align: u64) -> Result<()> {
+/// Gives the device a lockspace and two leases, at multiples of the alignment.
+fn prepare(lab: &Lab, align: u64) -> Result<String> {
     let (one, other) = lab.pair();
     let device = lab.device()?;
     lab.step("The device is given a lockspace and two leases, and both hosts join");
@@ -68,6 +77,12 @@ fn play(lab: &mut Lab, align: u64) -> Result<()> {
     }
     join(one, &device)?;
     join(other, &device)?;
+    Ok(device)
+}
+
+fn play(lab: &mut Lab, align: u64) -> Result<()> {
+    let device = prepare(lab, align)?;
+    let (one, other) = lab.pair();
 
     lab.step("Each guest has a disk of its own, and names a lease");
     let lease = |key, number| Lease {
@@ -103,4 +118,54 @@ fn play(lab: &mut Lab, align: u64) -> Result<()> {
     other.virsh(&["start", "also-red"])?;
     lab.lease_held(other, "also-red", "red")?;
     one.refused(&["start", "red"], lab.refusal_on_other_host())
+}
+
+fn both_kinds(lab: &mut Lab) -> Result<()> {
+    const ALIGN: u64 = 1 << 20;
+    let device = prepare(lab, ALIGN)?;
+    let (one, other) = lab.pair();
+    lab.step("Guests name leases, and have disks");
+    let lease = |key, number| Lease {
+        space: SPACE,
+        key,
+        path: device.clone(),
+        offset: number * ALIGN,
+    };
+    for host in [one, other] {
+        host.define(&Guest::new("both").image("one").lease(lease("red", 1)))?;
+        host.define(&Guest::new("same-lease").image("two").lease(lease("red", 1)))?;
+        host.define(&Guest::new("same-disk").image("one").lease(lease("blue", 2)))?;
+        host.define(&Guest::new("disk-only").image("three"))?;
+    }
+
+    lab.step("A guest that names none has its disk's, which is enough");
+    one.virsh(&["start", "disk-only"])?;
+    lab.holds(one, "disk-only", "three")?;
+
+    lab.step("A guest that names one has both");
+    one.virsh(&["start", "both"])?;
+    lab.holds(one, "both", "one")?;
+    lab.lease_held(one, "both", "red")?;
+
+    lab.step("Who lacks one of two is refused, and holds neither");
+    for (host, reasons) in [
+        (one, lab.refusal_on_same_host()),
+        (other, lab.refusal_on_other_host()),
+    ] {
+        host.refused(&["start", "same-lease"], reasons)?;
+        host.refused(&["start", "same-disk"], reasons)?;
+        lab.free(host, "two")?;
+        lab.lease_free(host, "blue")?;
+    }
+    lab.holds(one, "both", "one")?;
+    lab.lease_held(one, "both", "red")?;
+
+    lab.step("The guest stops: both are free");
+    one.virsh(&["destroy", "both"])?;
+    lab.free(one, "one")?;
+    lab.lease_free(one, "red")?;
+    other.virsh(&["start", "same-disk"])?;
+    one.virsh(&["start", "same-lease"])?;
+    lab.lease_held(other, "same-disk", "blue")?;
+    lab.lease_held(one, "same-lease", "red")
 }

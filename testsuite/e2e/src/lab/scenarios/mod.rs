@@ -11,6 +11,7 @@ mod lock_failure;
 mod migration;
 mod sharing;
 mod single_host;
+mod snapshots;
 mod virtlockd;
 
 use super::scenario::Scenario;
@@ -22,6 +23,7 @@ pub(crate) const SCENARIOS: &[&[Scenario]] = &[
     migration::SCENARIOS,
     lifecycle::SCENARIOS,
     sharing::SCENARIOS,
+    snapshots::SCENARIOS,
     hot_plug::SCENARIOS,
     explicit::SCENARIOS,
     lock_failure::SCENARIOS,
