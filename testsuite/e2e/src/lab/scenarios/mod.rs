@@ -1,5 +1,7 @@
 //! The scenarios, a file for each subject.
 
+mod activation;
+mod administration;
 mod cleanup;
 mod crash;
 mod dual_host;
@@ -9,6 +11,7 @@ mod hot_plug;
 mod lifecycle;
 mod lock_failure;
 mod migration;
+mod session;
 mod sharing;
 mod single_host;
 mod snapshots;
@@ -31,6 +34,9 @@ pub(crate) const SCENARIOS: &[&[Scenario]] = &[
     cleanup::SCENARIOS,
     virtlockd::SCENARIOS,
     hand_over::SCENARIOS,
+    activation::SCENARIOS,
+    administration::SCENARIOS,
+    session::SCENARIOS,
 ];
 
 /// The scenario of this name.
