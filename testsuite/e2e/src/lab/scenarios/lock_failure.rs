@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use crate::lab::Lab;
 use crate::lab::daemons::Daemon;
 use crate::lab::guest::Guest;
+use crate::lab::libvirt::CREDENTIALS;
 use crate::lab::scenario::{Broken, Manager, Scenario, Setup, Storage};
 
 /// A lease is lost 8 io_timeouts after the last renewal; the rest is for a busy computer.
@@ -71,6 +72,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: stuck,
     },
     Scenario {
+        name: "lock-failure-password",
+        what: "storage fails, and libvirtd asks the helper for a password: the guest is paused",
+        setup: Setup {
+            passwords: true,
+            needs: &["saslpasswd2"],
+            ..FAULTY
+        },
+        play: password,
+    },
+    Scenario {
         name: "storage-hiccup",
         what: "storage hangs for a moment, errs for another: the guest goes on",
         setup: FAULTY,
@@ -110,6 +121,28 @@ fn until_paused(lab: &Lab, fault: &str) -> Result<()> {
 }
 
 fn pause(lab: &mut Lab) -> Result<()> {
+    until_paused(lab, "error EIO io")?;
+    resume(lab)
+}
+
+fn password(lab: &mut Lab) -> Result<()> {
+    let host = lab.host();
+    lab.step("libvirtd lets nobody in who does not know the password");
+    let wrong = CREDENTIALS.replace("secret", "guess");
+    host.write("/run/lab/wrong.conf", &wrong)?;
+    let said = host.attempt(&[
+        "env",
+        "LIBVIRT_AUTH_FILE=/run/lab/wrong.conf",
+        "virsh",
+        "--connect",
+        "qemu:///system",
+        "list",
+    ])?;
+    ensure!(
+        !said.ok && said.text.contains("authentication failed"),
+        "libvirtd lets anybody in: {}",
+        said.text
+    );
     until_paused(lab, "error EIO io")?;
     resume(lab)
 }
