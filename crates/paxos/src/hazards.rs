@@ -31,6 +31,8 @@ pub enum Hazard {
     AcceptOldProposal,
     /// A release clears the leader even if another host wrote it.
     ReleaseClearsOthersLeader,
+    /// A release frees the leader on a disk that could not be read, and may be free and another's already.
+    FreedUnread,
     /// A released lease is freed in the leader only; the dblock does not say so.
     ReleaseWithoutDblock,
     /// A failed acquire leaves everything as it is.
@@ -65,7 +67,7 @@ pub enum Hazard {
 
 impl Hazard {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::OwnIoTimeoutFallback,
         Self::SilenceFromBeforeRead,
         Self::HostDeadTooShort,
@@ -78,6 +80,7 @@ impl Hazard {
         Self::IgnoreOwnGeneration,
         Self::AcceptOldProposal,
         Self::ReleaseClearsOthersLeader,
+        Self::FreedUnread,
         Self::ReleaseWithoutDblock,
         Self::NoRetract,
         Self::WipeOnRetract,

@@ -161,18 +161,29 @@ pub(super) async fn write(
     leader: &mut Leader,
     action: &'static str,
 ) -> Result<(), Error> {
-    let everywhere = vec![true; lease.areas.len()];
+    let everywhere = vec![Here::Write; lease.areas.len()];
     write_where(ctx, lease, leader, &everywhere, action).await
 }
 
-/// The same to some of the disks only; the others, in their order, count as written.
+/// What to do about the leader on one disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    Write,
+    /// It counts as written.
+    Leave,
+    /// It is not known what stands there, so that it is left alone and does not count as written.
+    Unknown,
+}
+
+/// The same on some of the disks only, in their order.
 pub(super) async fn write_where(
     ctx: &Context,
     lease: &ResourceLease,
     leader: &mut Leader,
-    disks: &[bool],
+    disks: &[Here],
     action: &'static str,
 ) -> Result<(), Error> {
+    const EIO: i32 = 5;
     let mut sector = Buffer::zeroed(lease.sector_len());
     leader.encode(&mut sector);
     let sector = &sector;
@@ -182,8 +193,12 @@ pub(super) async fn write_where(
         .zip(disks)
         .map(|(area, here)| async move {
             match here {
-                true => area.write(ctx, 0, Buffer::copy_of(sector)).await,
-                false => Ok(()),
+                Here::Write => area.write(ctx, 0, Buffer::copy_of(sector)).await,
+                Here::Leave => Ok(()),
+                Here::Unknown => Err(IoError::Os {
+                    action: "it could not be read just before".to_owned(),
+                    errno: EIO,
+                }),
             }
         });
     most_written(lease, action, join_all(writes).await)

@@ -3,7 +3,7 @@
 use ondisk::{Dblock, Leader, Name, Timestamp};
 
 use super::block::{self, HostBlock};
-use super::leader::{self, LeaderView};
+use super::leader::{self, Here, LeaderView};
 use super::{Held, Member, Mode, ResourceLease};
 use crate::env::planted;
 use crate::{Area, Context, Error, Owner};
@@ -172,7 +172,7 @@ pub(super) async fn free_leader(
     rename: Option<&Name>,
 ) -> Result<Option<Leader>, Error> {
     let view = leader::read(ctx, lease, us.host).await?;
-    let disks = still_owned(&view, us);
+    let disks = still_owned(ctx, &view, us);
     let found = view.leader;
     if found.write_id != us.host && !planted!(ctx, ReleaseClearsOthersLeader) {
         // That host wrote us down as the owner, and it or another may be writing a new leader by now:
@@ -218,24 +218,28 @@ pub(crate) async fn release_leader_first(ctx: &Context, held: &Held) -> Result<(
     block::write(ctx, lease, us.host, ours, "release our dblock").await
 }
 
-/// The disks on which the leader is to be freed: all of them, unless an earlier attempt has freed some.
+/// On which disks the leader is to be freed: all of them, unless an earlier attempt has freed some.
 ///
 /// Then it may have freed most, so that another host may be writing a new leader by now: it is not to be
 /// replaced but on the few disks that still say that we own the lease.
-fn still_owned(view: &LeaderView, us: Member) -> Vec<bool> {
-    let ours = |leader: &&Leader| {
+///
+/// A disk that cannot be read is left alone. It may be free already, and a second write that hangs there, with one
+/// on another disk, would put this version back on most disks after others have taken the next one: when most are
+/// free, no more than the rest may have writes under way.
+fn still_owned(ctx: &Context, view: &LeaderView, us: Member) -> Vec<Here> {
+    let ours = |leader: &Leader| {
         leader.lver == view.leader.lver
             && (leader.owner_id, leader.owner_generation) == (us.host, us.generation)
     };
-    let on_disks = || {
-        view.on_disks
-            .iter()
-            .map(|leader| leader.as_ref().filter(ours))
+    let known = || view.on_disks.iter().flatten();
+    let freed = known().any(|leader| ours(leader) && !leader.is_owned());
+    let here = |leader: &Option<Leader>| match leader {
+        None if planted!(ctx, FreedUnread) => Here::Write,
+        None => Here::Unknown,
+        Some(leader) if freed && !(ours(leader) && leader.is_owned()) => Here::Leave,
+        Some(_) => Here::Write,
     };
-    let freed = on_disks().flatten().any(|leader| !leader.is_owned());
-    on_disks()
-        .map(|leader| !freed || leader.is_some_and(Leader::is_owned))
-        .collect()
+    view.on_disks.iter().map(here).collect()
 }
 
 /// Whether the leader on disk is the one with which we own the lease.

@@ -233,3 +233,49 @@ async fn a_repeated_release_leaves_the_disks_alone_that_are_free_already() {
         assert!(disk.leader(0).same_but_times(&theirs));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_hangs_never_puts_its_version_back_on_most_disks() {
+    let ((disks, lease), ctx) = (disks(3), context(10));
+    let mut held = acquire(&ctx, &lease).await.unwrap();
+    let owned = || {
+        disks
+            .iter()
+            .map(|disk| disk.leader(0).is_owned())
+            .collect::<Vec<_>>()
+    };
+    // The first attempt frees one disk, which the second cannot read: it does not know that it did.
+    disks[0].fail(1, Fault::Error);
+    disks[1].fail(1, Fault::Error);
+    release(&ctx, &mut held, None).await.unwrap_err();
+    assert_eq!(owned(), [true, true, false]);
+    disks[2].requests(0, SMALL);
+    disks[2].fail(0, Fault::Error);
+    disks[1].fail(1, Fault::Hang);
+    let error = release(&ctx, &mut held, None).await.unwrap_err();
+    assert_eq!(error.code(), -202, "{error}");
+    assert_eq!(
+        owned(),
+        [false, true, false],
+        "most are free, another host may take it"
+    );
+    assert_eq!(
+        disks[2].requests(0, SMALL),
+        "R 0",
+        "what was not read is not written"
+    );
+    let theirs = Leader {
+        lver: Lver(2),
+        owner_id: HostId(2),
+        write_id: HostId(2),
+        ..held.leader.clone()
+    };
+    for disk in &disks {
+        disk.poke_leader(0, &theirs);
+    }
+    disks[1].release_hung();
+    // It is another's by now, and left to it.
+    assert_eq!(release(&ctx, &mut held, None).await, Ok(None));
+    let lvers = disks.iter().map(|disk| disk.leader(0).lver.0);
+    assert_eq!(lvers.collect::<Vec<_>>(), [2, 1, 2]);
+}
