@@ -22,6 +22,14 @@ impl HostBlock {
         shared: None,
     };
 
+    /// What says that we hold the lease shared, while the leader still says that we own it.
+    pub(super) fn marked(dblock: &Dblock, generation: Generation) -> Self {
+        Self {
+            dblock: Some(*dblock),
+            shared: Some(generation),
+        }
+    }
+
     /// What says that we have given the lease up, or hold it shared from now on.
     ///
     /// Others may be in the same ballot still: what we proposed and accepted in it stays.

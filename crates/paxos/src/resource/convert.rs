@@ -133,11 +133,11 @@ pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Err
     }
     held.lease.settle(ctx).await?;
     let (host, generation) = (held.us.host, held.us.generation);
-    let shared = HostBlock::released(&held.dblock, Some(generation));
+    let marked = HostBlock::marked(&held.dblock, generation);
     held.mode = Mode::Shared;
     held.may_own = true;
     held.half_shared = true;
-    block::write(ctx, &held.lease, host, shared, "mark our shared hold").await?;
+    block::write(ctx, &held.lease, host, marked, "mark our shared hold").await?;
     let tries = u64::from(ctx.timeouts.io.0);
     for tried in 1.. {
         let begun = std::mem::replace(&mut held.release_begun, true);
@@ -152,6 +152,21 @@ pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Err
         }
         held.lease.settle(ctx).await?;
     }
+    held.may_own = false;
+    release_marked(ctx, held).await
+}
+
+/// The leader does not name us any more by our own hand: only now does our dblock say so, too.
+async fn release_marked(ctx: &Context, held: &mut Held) -> Result<(), Error> {
+    let released = HostBlock::released(&held.dblock, Some(held.us.generation));
+    block::write(
+        ctx,
+        &held.lease,
+        held.us.host,
+        released,
+        "release our dblock",
+    )
+    .await?;
     fully_shared(held);
     Ok(())
 }
@@ -160,7 +175,7 @@ pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Err
 /// for any other lease.
 ///
 /// The mark is written again, as it was: whoever has seen the first one may count on it. Only then is the leader
-/// freed, if it still names us by our own hand.
+/// freed, if it still names us by our own hand, and our dblock released.
 ///
 /// # Errors
 /// If the lease cannot be read or written, or earlier writes to it have not come back: call it again.
@@ -169,12 +184,14 @@ pub async fn complete_sharing(ctx: &Context, held: &mut Held) -> Result<(), Erro
         return Ok(());
     }
     held.lease.settle(ctx).await?;
-    let (host, generation) = (held.us.host, held.us.generation);
-    let shared = HostBlock::released(&held.dblock, Some(generation));
-    block::write(ctx, &held.lease, host, shared, "mark our shared hold").await?;
-    disown(ctx, &held.lease, held.us).await?;
-    fully_shared(held);
-    Ok(())
+    if held.may_own {
+        let marked = HostBlock::marked(&held.dblock, held.us.generation);
+        let host = held.us.host;
+        block::write(ctx, &held.lease, host, marked, "mark our shared hold").await?;
+        disown(ctx, &held.lease, held.us).await?;
+        held.may_own = false;
+    }
+    release_marked(ctx, held).await
 }
 
 fn fully_shared(held: &mut Held) {

@@ -106,11 +106,17 @@ fn held_for_a_moment(error: &AcquireError) -> Option<Box<crate::Owner>> {
     (owner.short_hold || !says_so).then(|| Box::new(owner.clone()))
 }
 
-/// Turns an exclusive hold into a shared one: first the mark, then the leader.
+/// Turns an exclusive hold into a shared one: first the mark, then the leader, and then our dblock.
+///
+/// Unlike in the C program the mark does not yet say that we have released the lease: a host that has written us down
+/// as the owner could take it then, and a leader that we are about to free would replace a later one.
 async fn share(ctx: &Context, held: &mut Held) -> Result<(), Error> {
-    let ours = HostBlock::released(&held.dblock, Some(held.us.generation));
-    block::write(ctx, &held.lease, held.us.host, ours, "mark our shared hold").await?;
-    free_leader(ctx, &held.lease, held.us, Some(&held.leader), None).await?;
+    let (lease, host, generation) = (&held.lease, held.us.host, held.us.generation);
+    let marked = HostBlock::marked(&held.dblock, generation);
+    block::write(ctx, lease, host, marked, "mark our shared hold").await?;
+    free_leader(ctx, lease, held.us, Some(&held.leader), None).await?;
+    let released = HostBlock::released(&held.dblock, Some(generation));
+    block::write(ctx, lease, host, released, "release our dblock").await?;
     held.mode = Mode::Shared;
     Ok(())
 }

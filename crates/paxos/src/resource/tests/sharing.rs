@@ -36,7 +36,7 @@ async fn a_shared_hold_is_a_mark_and_a_free_leader() {
     let mut held = shared(&world, &ctx, 1).await.unwrap();
     assert_eq!(
         world.requests(),
-        "R A, W 2, R A, W 2, R A, W 0, W 2, R 0, W 0"
+        "R A, W 2, R A, W 2, R A, W 0, W 2, R 0, W 0, W 2"
     );
     assert_eq!(held.mode, Mode::Shared);
     assert!(!world.leader().is_owned());
@@ -53,6 +53,26 @@ async fn a_shared_hold_is_a_mark_and_a_free_leader() {
     assert!(release(&ctx, &mut held, None).await.unwrap().is_none());
     assert_eq!(world.requests(), "W 2");
     assert!(!world.mode(1).is_shared() && world.mode(2).is_shared());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_not_given_away_before_the_leader_is_free() {
+    // A host that has written us down as the owner looks just before our leader is freed: were our dblock released by
+    // then, it could take the lease, and our leader would replace its own.
+    let look_before = |world: &World, write| {
+        world.disk.before(write, |disk| {
+            let dblock = Dblock::decode(&disk.peek(RESOURCE + 2 * 512, 512)).unwrap();
+            assert!(disk.leader(RESOURCE).is_owned() && !dblock.record.is_released());
+        });
+    };
+    let (world, ctx) = (World::new(SMALL), context(10));
+    look_before(&world, 8);
+    shared(&world, &ctx, 1).await.unwrap();
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let mut held = held(&world, &ctx).await;
+    look_before(&world, 2);
+    convert_to_shared(&ctx, &mut held).await.unwrap();
+    assert!(world.dblock(1).is_released() && world.mode(1).is_shared());
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,7 +360,8 @@ async fn a_conversion_to_shared_is_a_mark_and_a_free_leader() {
     let (world, ctx) = (World::new(SMALL), context(10));
     let mut held = held(&world, &ctx).await;
     convert_to_shared(&ctx, &mut held).await.unwrap();
-    assert_eq!(world.requests(), "W 2, R 0, W 0");
+    assert_eq!(world.requests(), "W 2, R 0, W 0, W 2");
+    assert!(world.dblock(1).is_released());
     assert_eq!(held.mode, Mode::Shared);
     assert!(!world.leader().is_owned() && world.mode(1).is_shared());
     let again = convert_to_shared(&ctx, &mut held).await.unwrap_err();
@@ -361,7 +382,7 @@ async fn a_conversion_to_shared_whose_mark_fails_is_one_all_the_same() {
         assert_eq!(world.requests(), "W 2", "nothing is written over it");
         let marked = fault == Fault::DoneButError;
         assert_eq!(world.mode(1).is_shared(), marked);
-        assert_eq!(world.dblock(1).is_released(), marked);
+        assert!(!world.dblock(1).is_released());
         // Others still take it for owned; the release ends that.
         assert!(world.leader().is_owned());
         release(&ctx, &mut held, None).await.unwrap();
@@ -384,9 +405,8 @@ async fn the_mark_of_a_conversion_to_shared_may_land_late() {
     assert_eq!(world.requests(), "W 2");
     world.disk.release_hung();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(world.mode(1).is_shared() && world.dblock(1).is_released());
-    // Another host that has written us down as the owner may have given the lease to a third by now: ours
-    // is a shared hold, which that one sees. Made exclusive again, it is so by a ballot of its own.
+    assert!(world.mode(1).is_shared() && !world.dblock(1).is_released());
+    // Ours is a shared hold, whoever has seen it. Made exclusive again, it is so by a ballot of its own.
     convert_to_exclusive(&ctx, &mut held, &world, false, &Cancel::new())
         .await
         .unwrap();
@@ -429,13 +449,15 @@ async fn a_conversion_to_shared_that_cannot_free_the_leader_is_ended_by_the_rele
 
 #[tokio::test(start_paused = true)]
 async fn a_conversion_to_shared_that_failed_halfway_can_be_ended() {
-    // The mark, the look at the leader, the leader; done or not.
+    // The mark, the look at the leader, the leader, our dblock; done or not.
     for (number, fault) in [
         (0, Fault::Error),
         (0, Fault::DoneButError),
         (1, Fault::Error),
         (2, Fault::Error),
         (2, Fault::DoneButError),
+        (3, Fault::Error),
+        (3, Fault::DoneButError),
     ] {
         let (world, ctx) = (World::new(SMALL), context(10));
         let mut held = held(&world, &ctx).await;
@@ -449,9 +471,13 @@ async fn a_conversion_to_shared_that_failed_halfway_can_be_ended() {
         assert!(held.is_half_shared());
         world.requests();
         complete_sharing(&ctx, &mut held).await.unwrap();
-        let freed = (number, fault) == (2, Fault::DoneButError);
-        let requests = if freed { "W 2, R 0" } else { "W 2, R 0, W 0" };
+        let requests = match (number, fault) {
+            (3, _) => "W 2",
+            (2, Fault::DoneButError) => "W 2, R 0, W 2",
+            _ => "W 2, R 0, W 0, W 2",
+        };
         assert_eq!(world.requests(), requests);
+        assert!(world.dblock(1).is_released());
         assert!(!held.is_half_shared() && held.mode == Mode::Shared);
         assert!(!world.leader().is_owned() && world.mode(1).is_shared());
         // There is nothing more to do.
