@@ -29,6 +29,8 @@ pub enum DaemonHazard {
     GivenBackBeforeLeases,
     /// Processes that do not die count as gone.
     StuckCountsAsGone,
+    /// Processes are asked to stop as long as they live, and never made to.
+    GraceWithoutEnd,
     /// Leases are handed to a client though their lockspace was lost meanwhile.
     HandedOverAfterLoss,
     /// A lease that another host asks for is given back when its process is told to stop, not when it is dead.
@@ -53,7 +55,7 @@ pub enum DaemonHazard {
 
 impl DaemonHazard {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ExpiryStopsInSuspend,
         Self::ExpiryAfterRenewalOnly,
         Self::ExpiryTooLate,
@@ -63,6 +65,7 @@ impl DaemonHazard {
         Self::GivenBackInUse,
         Self::GivenBackBeforeLeases,
         Self::StuckCountsAsGone,
+        Self::GraceWithoutEnd,
         Self::HandedOverAfterLoss,
         Self::ReleasedBeforeDeath,
         Self::ReleaseForgotten,

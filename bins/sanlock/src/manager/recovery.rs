@@ -23,6 +23,10 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// A process is told to stop once a second, this often.
 const KILL_COUNT_MAX: u32 = 100;
 
+/// So many of these times are left for when the grace is over. With the C program there may be none: a lease that was
+/// written over long before it runs out leaves more seconds of grace than that.
+const KILLS_AFTER_GRACE: u32 = 10;
+
 /// `SANLK_RESTRICT_SIGKILL`: the client wants never to be killed by `SIGKILL`.
 pub(super) const RESTRICT_SIGKILL: u32 = 0x2;
 /// `SANLK_RESTRICT_SIGTERM`: the client wants never to be told to stop by `SIGTERM`.
@@ -245,10 +249,15 @@ impl Manager {
     /// there are.
     fn stop_processes(&self, space: &Space, reason: Reason, grace_ends: u64) -> usize {
         let now = self.now();
-        let in_grace = now < grace_ends;
+        let in_grace = now < grace_ends || planted!(self, GraceWithoutEnd);
         let at_once = matches!(reason, Reason::Removed | Reason::Shutdown)
             || space.removal_requested()
             || self.shutdown.get() == Shutdown::Forced;
+
+        let most = match in_grace && !at_once {
+            true => KILL_COUNT_MAX - KILLS_AFTER_GRACE,
+            false => KILL_COUNT_MAX,
+        };
 
         let mut using = 0;
         let mut stuck = 0;
@@ -263,6 +272,9 @@ impl Manager {
                 using += 1;
                 if client.kill_count >= KILL_COUNT_MAX {
                     stuck += 1;
+                    continue;
+                }
+                if client.kill_count >= most {
                     continue;
                 }
                 if client.kill_count != 0 && now <= client.kill_last {
