@@ -98,12 +98,16 @@ pub struct Checker {
     lost: BTreeSet<u32>,
     /// Hosts that have given their host id back, and not stopped or joined since.
     given_back: BTreeSet<u32>,
+    /// Memberships whose host id's lease was written over by a stranger.
+    taken: Vec<Membership>,
+    /// From when a lease has run out until others take its host to be dead.
+    fire: Duration,
 }
 
 impl Checker {
-    /// Nobody has joined; `unmade` tells of each resource whether it is yet to be made.
+    /// Nobody has joined; `unmade` tells of each resource whether it is yet to be made, `fire` when watchdogs fire.
     #[must_use]
-    pub fn new(unmade: impl IntoIterator<Item = bool>) -> Self {
+    pub fn new(unmade: impl IntoIterator<Item = bool>, fire: Duration) -> Self {
         let resources = unmade
             .into_iter()
             .map(|unmade| Resource {
@@ -124,6 +128,8 @@ impl Checker {
             released: BTreeMap::new(),
             lost: BTreeSet::new(),
             given_back: BTreeSet::new(),
+            taken: Vec::new(),
+            fire,
         }
     }
 
@@ -295,6 +301,15 @@ impl Checker {
         if timestamp != 0 {
             self.given_back.remove(&by);
             self.saw("renewal");
+            let was_taken = |one: &Membership| {
+                (one.host, one.host_id, one.generation) == (by, host_id, generation)
+            };
+            if self.taken.iter().any(was_taken) {
+                let what = format!(
+                    "host {by} renews host id {host_id}, which a stranger has taken from it"
+                );
+                self.violate("S5", what);
+            }
             return;
         }
         // Whoever waits for this host's leases need not wait any more.
@@ -314,6 +329,37 @@ impl Checker {
         if self.members.iter().any(is_it) {
             self.members.retain(|one| !is_it(one));
             self.given_back.insert(by);
+        }
+    }
+
+    /// A stranger has written over the lease of a host's id: the host must see that before it renews it again.
+    pub fn host_id_taken(&mut self, member: Membership) {
+        self.saw("host id taken by a stranger");
+        self.taken.push(member);
+    }
+
+    /// A host has made somebody the owner of a resource, by a write that was sent then. It must not do so by a host id
+    /// that may have run out.
+    pub fn owner_made(&mut self, by: u32, resource: usize, sent_at: Instant) {
+        const MOMENT: Duration = Duration::from_secs(1);
+        let its_own = self
+            .renewed
+            .values()
+            .filter(|one| one.by == by && one.timestamp != 0);
+        let Some(renewed) = its_own.max_by_key(|one| one.at) else {
+            return;
+        };
+        // Its clock may be slow.
+        let valid_for = renewed.dead_after.saturating_sub(self.fire).mul_f64(1.002);
+        let age = sent_at.saturating_duration_since(renewed.at);
+        if age > valid_for + MOMENT {
+            let what = format!(
+                "host {by} has made an owner of resource {resource} {:.3} s after its last renewal, by a host id that \
+                 ran out after {} s",
+                age.as_secs_f64(),
+                valid_for.as_secs()
+            );
+            self.violate("S4", what);
         }
     }
 

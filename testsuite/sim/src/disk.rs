@@ -7,7 +7,7 @@ use storage::sim::Landed;
 
 use crate::checker::LeaderOnDisk;
 use crate::layout::Place;
-use crate::machine::RENEWALS;
+use crate::machine::{Machine, RENEWALS};
 use crate::trace::{Event, Landing};
 use crate::world::World;
 
@@ -47,6 +47,35 @@ pub(crate) fn landed(world: &World, landed: &Landed<'_>) {
     }
 }
 
+/// Writes another host's name into the lease of the host's id, as no host of the run does; false if it has none.
+///
+/// Everything else stays as it is, so that others neither take the host to be gone nor see it renewed.
+pub(crate) fn write_over(machine: &Machine) -> bool {
+    let (world, layout) = (&machine.world, &machine.world.scenario.layout);
+    let member = world.check(|checker| checker.member(machine.number));
+    let place = member.and_then(|member| {
+        let sector = layout.geometry.sector.bytes();
+        let number = usize::try_from(member.host_id).ok()?.checked_sub(1)?;
+        Some((member, number.checked_mul(sector)?, sector))
+    });
+    let Some((member, at, len)) = place else {
+        return false;
+    };
+    let mut sector = world.storage.read_raw(&layout.lockspace.path, at, len);
+    let Some((mut leader, (host_id, generation))) = leader(&sector, LeaseKind::Delta) else {
+        return false;
+    };
+    let its_own = (host_id, generation) == (member.host_id, member.generation);
+    if !its_own || leader.timestamp.is_free() {
+        return false;
+    }
+    leader.resource_name = "stranger".parse().unwrap_or_default();
+    leader.encode(&mut sector);
+    world.storage.write_raw(&layout.lockspace.path, at, &sector);
+    world.check(|checker| checker.host_id_taken(member));
+    true
+}
+
 fn leader_landed(
     world: &World,
     landed: &Landed<'_>,
@@ -79,6 +108,9 @@ fn leader_landed(
             free,
             writer: leader.write_id.0,
         };
+        if !free && disks == 1 {
+            checker.owner_made(host, resource, landed.sent_at);
+        }
         checker.leader_written(host, resource, (disk, disks), leader);
     });
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use storage::sim::{Faults, RequestFaults};
 
+use crate::moments::Moment;
 use crate::random::Random;
 
 /// What can go wrong.
@@ -63,11 +64,13 @@ pub enum FaultKind {
     ScriptFails,
     /// wdmd's test script does not end.
     ScriptHangs,
+    /// The lease of the host's id is written over with another host's name, as by a copy of the host.
+    Overwritten,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Slow,
         Self::Late,
         Self::Hang,
@@ -94,10 +97,11 @@ impl FaultKind {
         Self::WdmdKilled,
         Self::ScriptFails,
         Self::ScriptHangs,
+        Self::Overwritten,
     ];
 
     /// Those that [`plan`] draws from. The others are of [`plan_for_wdmd`], so that they do not crowd out what shows
-    /// more.
+    /// more, and of [`Theme::Moments`](crate::theme::Theme::Moments), as they need the right moment.
     const DRAWN: usize = 23;
 
     /// Its name, for statistics.
@@ -130,6 +134,7 @@ impl FaultKind {
             Self::WdmdKilled => "fault: wdmd killed",
             Self::ScriptFails => "fault: test script fails",
             Self::ScriptHangs => "fault: test script hangs",
+            Self::Overwritten => "fault: host id's lease written over",
         }
     }
 
@@ -156,8 +161,10 @@ impl fmt::Display for FaultKind {
 /// A fault of the plan.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// When, from the start of the run.
+    /// When, from the start of the run, at the earliest.
     pub at: Duration,
+    /// Which moments of which hosts, by index, it waits for from then on, one after the other.
+    pub moments: Vec<(usize, Moment)>,
     /// For how long, where it lasts.
     pub lasts: Duration,
     /// What.
@@ -264,6 +271,7 @@ fn one(random: &mut Random, limits: &Limits, kind: FaultKind, at: Duration) -> P
     let severity = random.one_of(&[20, 100, 300, 600, 1000]) as f64 / 1000.0;
     Planned {
         at,
+        moments: Vec::new(),
         lasts,
         kind,
         hosts,
@@ -342,7 +350,11 @@ mod tests {
                 }
             }
         }
-        assert_eq!(kinds.len(), FaultKind::ALL.len());
+        assert_eq!(
+            kinds.len(),
+            FaultKind::ALL.len() - 1,
+            "one needs its moment"
+        );
     }
 
     #[test]

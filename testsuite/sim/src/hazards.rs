@@ -6,6 +6,8 @@ use paxos::Hazard;
 use sanlock::manager::DaemonHazard;
 use wdmd::watchdog::Hazard as WdmdHazard;
 
+use crate::theme::Theme;
+
 /// The mistakes that are switched on: none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hazards {
@@ -15,8 +17,7 @@ pub struct Hazards {
     pub wdmd: BTreeSet<WdmdHazard>,
 }
 
-/// Mistakes that nothing can come of alone, as each hides the other; they can be looked for together, as in
-/// `--hazard IgnoreLargerLver+IgnoreLeaderInBallot`.
+/// Mistakes that nothing can come of alone, as each hides the other, and which are looked for together.
 ///
 /// * A larger version in somebody's dblock and a leader that has changed tell a ballot the same.
 /// * What we accepted in an earlier ballot stands in the dblock of who proposed it as well, unless that one
@@ -30,20 +31,15 @@ const TOGETHER: [&[Hazard]; 2] = [
     ],
 ];
 
-/// Mistakes that show too seldom to be counted on within so many seeds. `--hazard NAME` looks for one of them.
-///
-/// * The first two take a host that falls silent in the moments between two looks of one that has just joined.
-/// * The third and those of [`TOGETHER`] take several requests of a slow host between two of a fast one.
-/// * What the fourth lets be written late is not handed to a client, as the manager looks once more
-///   ([`DaemonHazard::HandedOverAfterLoss`] is found), and others find the host dead.
-/// * The last takes a suspension between two renewals that fall into one second of the clock that stands still
-///   meanwhile.
-const SELDOM: [Hazard; 5] = [
+/// Mistakes that show when something goes wrong just at the right moment, and seldom otherwise: they are looked for in
+/// the seeds that are about that, of the same thousands as all others.
+const MOMENTARY: [Hazard; 6] = [
     Hazard::OwnIoTimeoutFallback,
     Hazard::SilenceFromBeforeRead,
     Hazard::RenewBlindly,
     Hazard::AcquireAfterExpiry,
     Hazard::RenewedUnseen,
+    Hazard::FreedUnread,
 ];
 
 /// The names of all that are to be found: of one mistake, or of several with a `+` between them.
@@ -51,12 +47,27 @@ const SELDOM: [Hazard; 5] = [
 pub fn names() -> Vec<String> {
     let alone = Hazard::ALL
         .iter()
-        .filter(|hazard| !SELDOM.contains(hazard))
         .filter(|hazard| !TOGETHER.iter().any(|together| together.contains(hazard)))
         .map(|hazard| format!("{hazard:?}"));
+    let together = TOGETHER.iter().map(|together| {
+        let names: Vec<_> = together
+            .iter()
+            .map(|hazard| format!("{hazard:?}"))
+            .collect();
+        names.join("+")
+    });
     let daemon = DaemonHazard::ALL.iter().map(|hazard| format!("{hazard:?}"));
     let wdmd = WdmdHazard::ALL.iter().map(|hazard| format!("{hazard:?}"));
-    alone.chain(daemon).chain(wdmd).collect()
+    alone.chain(together).chain(daemon).chain(wdmd).collect()
+}
+
+impl Hazards {
+    /// What the seeds are about in which these mistakes are looked for; `None` for all seeds.
+    #[must_use]
+    pub fn theme(&self) -> Option<Theme> {
+        let momentary = MOMENTARY.iter().any(|one| self.sanlock.leases.has(*one));
+        momentary.then_some(Theme::Moments)
+    }
 }
 
 /// Those of these names, switched on, if there are such.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::admin;
+use crate::disk;
 use crate::faults::{FaultKind, Planned, combined};
 use crate::gate::Gate;
 use crate::machine::{ActiveFault, Machine};
@@ -16,6 +17,10 @@ use crate::world::World;
 /// Makes one fault of the plan happen, and ends it.
 pub async fn fault(world: Arc<World>, number: usize, planned: Planned) {
     tokio::time::sleep(planned.at).await;
+    for (index, moment) in &planned.moments {
+        let number = world.machines().get(*index).map(|machine| machine.number);
+        world.until(number.unwrap_or_default(), *moment).await;
+    }
     if world.is_quiet() {
         return;
     }
@@ -67,16 +72,16 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
                 return;
             };
             seen();
-            machine.state().hinder(true);
+            machine.state().hindrances.begins();
             hold(&machine.world, &[daemon.gate], planned.lasts).await;
-            machine.state().hinder(false);
+            machine.state().hindrances.ends();
         }
         FaultKind::HostFrozen => {
             let Some(gates) = gates(&machine) else { return };
             seen();
-            machine.state().hinder(true);
+            machine.state().hindrances.begins();
             hold(&machine.world, &gates, planned.lasts).await;
-            machine.state().hinder(false);
+            machine.state().hindrances.ends();
         }
         FaultKind::MachinePaused | FaultKind::Suspended => {
             let Some(lasts) = allowed_standstill(&machine, planned.lasts) else {
@@ -84,9 +89,9 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
             };
             let Some(gates) = gates(&machine) else { return };
             seen();
-            machine.state().hinder(true);
+            machine.state().hindrances.begins();
             stand_still(&machine, &gates, lasts, kind == FaultKind::Suspended).await;
-            machine.state().hinder(false);
+            machine.state().hindrances.ends();
         }
         FaultKind::DaemonKilled => {
             if machine.daemon().is_none() {
@@ -127,10 +132,10 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
         FaultKind::HelperStuck => {
             seen();
             machine.state().helper_stuck += 1;
-            machine.state().hinder(true);
+            machine.state().hindrances.begins();
             until_over(&machine.world, planned.lasts).await;
             machine.state().helper_stuck -= 1;
-            machine.state().hinder(false);
+            machine.state().hindrances.ends();
         }
         FaultKind::NoWatchdog => {
             seen();
@@ -148,21 +153,27 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
                 Arc::clone(&state.wdmd_gate)
             };
             seen();
-            machine.state().hinder(true);
+            machine.state().hindrances.begins();
             hold(&machine.world, &[gate], planned.lasts).await;
-            machine.state().hinder(false);
+            machine.state().hindrances.ends();
             machine.state().wdmd_stopped -= 1;
+        }
+        FaultKind::Overwritten => {
+            if disk::write_over(&machine) {
+                seen();
+            }
+            return;
         }
         FaultKind::WdmdKilled => {
             let Some(boots) = machine.kill_wdmd() else {
                 return;
             };
             seen();
-            machine.state().hinder(true);
+            machine.state().hindrances.begins();
             while machine.state().boots == boots {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            machine.state().hinder(false);
+            machine.state().hindrances.ends();
             return;
         }
         FaultKind::ScriptFails | FaultKind::ScriptHangs => {
@@ -179,9 +190,9 @@ async fn on_host(machine: Arc<Machine>, number: usize, planned: Planned) {
                 state.boots
             };
             seen();
-            machine.state().hinder(true);
+            machine.state().hindrances.begins();
             until_over(&machine.world, planned.lasts).await;
-            machine.state().hinder(false);
+            machine.state().hindrances.ends();
             if machine.state().boots == boots {
                 machine.state().watchdog.script(Script::Works);
                 machine.wdmd_called.notify_one();

@@ -20,6 +20,7 @@ pub mod inject;
 pub mod layout;
 pub mod log;
 pub mod machine;
+pub mod moments;
 pub mod process;
 pub mod quiet;
 pub mod random;

@@ -1,5 +1,6 @@
 //! A simulated host: power, clock, processes, daemon, wdmd.
 
+mod hindrances;
 mod wdmd;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use storage::sim::HostLabel;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::hindrances::Hindrances;
 use self::wdmd::wdmd_of;
 use crate::clock::HostClock;
 use crate::faults::FaultKind;
@@ -124,22 +126,8 @@ pub struct State {
     pub last_join: i32,
     /// The process that makes what has to be made.
     pub maker: Option<i32>,
-    /// How many faults that hinder the daemon last.
-    pub hindrances: u32,
-    /// When the last of them ended.
-    pub hindered_until: Option<Instant>,
-}
-
-impl State {
-    /// Something hinders the daemon from now on, or no longer.
-    pub fn hinder(&mut self, hinders: bool) {
-        if hinders {
-            self.hindrances += 1;
-        } else {
-            self.hindrances = self.hindrances.saturating_sub(1);
-            self.hindered_until = Some(Instant::now());
-        }
-    }
+    /// What hinders the daemon.
+    pub hindrances: Hindrances,
 }
 
 /// A host.
@@ -190,8 +178,7 @@ impl Machine {
             suspended_at: None,
             last_join: 0,
             maker: None,
-            hindrances: 0,
-            hindered_until: None,
+            hindrances: Hindrances::default(),
         };
         Arc::new(Self {
             world: Arc::clone(world),

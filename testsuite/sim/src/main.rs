@@ -82,7 +82,12 @@ fn with_hazard(options: Options, name: Option<&str>) -> Option<Options> {
         return Some(options);
     };
     let hazards = sim::hazards::by_name(name)?;
-    Some(Options { hazards, ..options })
+    let theme = hazards.theme();
+    Some(Options {
+        hazards,
+        theme,
+        ..options
+    })
 }
 
 #[cfg(not(feature = "hazards"))]

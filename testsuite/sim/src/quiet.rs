@@ -149,10 +149,13 @@ fn is_well(machine: &Machine) -> bool {
     let member = machine
         .world
         .check(|checker| checker.member(machine.number));
-    // One that is about to end, or to leave, has not yet begun anew.
+    // One that is about to end, or to leave, has not yet begun anew. What it still takes for a process that is dead may
+    // become an orphan.
     let stays = machine.daemon().is_some_and(|daemon| {
         let manager = &daemon.manager;
-        !manager.is_shutting_down() && !manager.lockspaces_in(List::Spaces).is_empty()
+        let at_rest =
+            manager.look(|clients, _| clients.iter().all(|(_, client)| client.cmd_active == 0));
+        !manager.is_shutting_down() && !manager.lockspaces_in(List::Spaces).is_empty() && at_rest
     });
     let state = machine.state();
     state.on

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::faults::FaultKind;
 use crate::run::{Options, Outcome, run};
+use crate::theme::Theme;
 
 /// What came of many seeds.
 #[derive(Debug, Default)]
@@ -94,7 +95,14 @@ pub fn run_many(
             scope.spawn(move || {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= seeds || done.send(run(from + number, options)).is_err() {
+                    let seed = from + number;
+                    if number >= seeds {
+                        return;
+                    }
+                    if options.theme.is_some_and(|theme| theme != Theme::of(seed)) {
+                        continue;
+                    }
+                    if done.send(run(seed, options)).is_err() {
                         return;
                     }
                 }

@@ -13,6 +13,7 @@ use crate::inject;
 use crate::machine::Machine;
 use crate::quiet;
 use crate::scenario::Scenario;
+use crate::theme::Theme;
 use crate::trace::Trace;
 use crate::world::World;
 
@@ -25,6 +26,8 @@ pub struct Options {
     pub print: bool,
     /// Leave these faults of the plan out.
     pub without: Vec<usize>,
+    /// Pass over all seeds that are about something else.
+    pub theme: Option<Theme>,
     /// The mistakes that are switched on.
     #[cfg(feature = "hazards")]
     pub hazards: crate::hazards::Hazards,

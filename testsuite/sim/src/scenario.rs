@@ -84,7 +84,7 @@ impl Scenario {
     #[must_use]
     pub fn new(seed: u64, hosts: Option<usize>) -> Self {
         let random = &mut Random::new(seed, 1);
-        let theme = Theme::draw(&mut Random::new(seed, 4));
+        let theme = Theme::of(seed);
         let drawn = match random.below(1000) {
             _ if theme != Theme::Anything => random.within(2..5),
             0..250 => 2,
@@ -104,7 +104,8 @@ impl Scenario {
         .unwrap_or(Geometry::for_sector_size_alone(SectorSize::B512));
 
         let usual = random.one_of(&[10, 10, 10, 5, 5, 3, 2, 2]);
-        let mixed = random.permille(if theme == Theme::Newcomers { 700 } else { 250 });
+        let strangers = matches!(theme, Theme::Newcomers | Theme::Moments);
+        let mixed = random.permille(if strangers { 700 } else { 250 });
         let io_timeouts: Vec<u32> = (0..hosts)
             .map(|_| {
                 if mixed {
@@ -115,7 +116,7 @@ impl Scenario {
             })
             .collect();
         let mut io_timeouts = io_timeouts;
-        if mixed && theme == Theme::Newcomers {
+        if mixed && strangers {
             // Whoever takes another for one of its own kind has to be far off.
             for (index, io_timeout) in io_timeouts.iter_mut().enumerate() {
                 *io_timeout = if index % 2 == 0 {
@@ -148,7 +149,7 @@ impl Scenario {
             num_hosts,
             unmade,
             random.permille(250),
-            random.permille(100),
+            random.permille(if theme == Theme::Moments { 400 } else { 100 }),
         );
 
         let dead = IoTimeout(longest).host_dead(Duration::from_secs(u64::from(fire_timeout)));
@@ -298,6 +299,16 @@ impl Habits {
         let minutes = Duration::from_secs(random.one_of(&[60, 300, 600]));
         match theme {
             Theme::Anything | Theme::Comings => self,
+            Theme::Moments => {
+                let hold = random.one_of(&[5, 5, 100, 60_000, 300_000]);
+                Self {
+                    pause: Duration::from_millis(random.one_of(&[5, 20, 300])),
+                    hold: Duration::from_millis(hold),
+                    several: 0,
+                    no_wait: 0,
+                    ..self
+                }
+            }
             Theme::Newcomers => Self {
                 pause: Duration::from_millis(random.one_of(&[50, 300, 1000])),
                 hold: minutes,

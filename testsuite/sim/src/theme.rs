@@ -1,6 +1,8 @@
 //! What a run is about: some mistakes show only when several things go wrong in a certain order, which chance
 //! alone seldom has happen.
 
+mod moments;
+
 use std::time::Duration;
 
 use crate::faults::{FaultKind, Limits, Planned};
@@ -25,14 +27,22 @@ pub enum Theme {
     Rivals,
     /// Hosts leave and come back while leases are being taken and given back.
     Comings,
+    /// Faults begin just when a host has joined, renewed, or done a step of a ballot.
+    Moments,
 }
 
 impl Theme {
-    /// Draws one.
+    /// What a seed is about.
     #[must_use]
-    pub fn draw(random: &mut Random) -> Self {
+    pub fn of(seed: u64) -> Self {
+        Self::draw(&mut Random::new(seed, 4))
+    }
+
+    /// Draws one.
+    fn draw(random: &mut Random) -> Self {
         match random.below(100) {
-            0..44 => Self::Anything,
+            0..32 => Self::Anything,
+            32..44 => Self::Moments,
             44..52 => Self::Watched,
             52..67 => Self::Newcomers,
             67..75 => Self::CutOff,
@@ -70,6 +80,7 @@ impl Theme {
                 Self::Contention => story.contention(at),
                 Self::Rivals => story.rivals(at),
                 Self::Comings => story.comings(at),
+                Self::Moments => story.moment(at),
             };
         }
         story.plan.retain(|planned| planned.at < limits.length);
@@ -90,6 +101,7 @@ impl Story<'_> {
         let severity = self.random.one_of(&[0.3, 0.6, 1.0]);
         self.plan.push(Planned {
             at,
+            moments: Vec::new(),
             lasts,
             kind,
             hosts,
@@ -292,6 +304,7 @@ mod tests {
             Theme::Contention,
             Theme::Rivals,
             Theme::Comings,
+            Theme::Moments,
         ] {
             for seed in 0..20 {
                 let plan = theme.plan(&mut Random::new(seed, 2), &limits).unwrap();

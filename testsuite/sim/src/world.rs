@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::checker::{Checker, Violation};
 use crate::disk;
 use crate::machine::Machine;
+use crate::moments::{Moment, Moments};
 use crate::scenario::Scenario;
 use crate::trace::{Event, Trace};
 
@@ -31,6 +32,7 @@ pub struct World {
     trace: Mutex<Trace>,
     checker: Mutex<Checker>,
     machines: Mutex<Vec<Arc<Machine>>>,
+    moments: Mutex<Moments>,
     quiet: Mutex<bool>,
 }
 
@@ -49,8 +51,9 @@ impl World {
             .resources
             .iter()
             .map(|resource| resource.unmade);
+        let fire = Duration::from_secs(u64::from(scenario.fire_timeout));
         let world = Arc::new(Self {
-            checker: Mutex::new(Checker::new(unmade)),
+            checker: Mutex::new(Checker::new(unmade, fire)),
             scenario,
             storage,
             #[cfg(feature = "hazards")]
@@ -58,6 +61,7 @@ impl World {
             start: Instant::now(),
             trace: Mutex::new(Trace::new(print)),
             machines: Mutex::default(),
+            moments: Mutex::default(),
             quiet: Mutex::new(false),
         });
         let watching: Weak<Self> = Arc::downgrade(&world);
@@ -88,7 +92,14 @@ impl World {
 
     /// Takes note of something that happened on a host.
     pub fn event_at(&self, at: Duration, host: u32, event: Event) {
+        locked(&self.moments).happened(host, &event);
         locked(&self.trace).add(at, host, event);
+    }
+
+    /// Waits for the next such moment of a host, by its number. It may never come.
+    pub async fn until(&self, host: u32, moment: Moment) {
+        let coming = locked(&self.moments).next(host, moment);
+        let _ = coming.await;
     }
 
     /// Counts something for the statistics.

@@ -43,6 +43,8 @@ impl fmt::Display for HostLabel {
 pub struct Landed<'a> {
     /// When, exactly: it may be noticed later.
     pub at: Instant,
+    /// When it was sent.
+    pub sent_at: Instant,
     /// Whose it was.
     pub host: HostLabel,
     /// Where.

@@ -425,6 +425,7 @@ impl World {
                     let (host, path) = (request.host, request.path.as_path());
                     observer(&Landed {
                         at,
+                        sent_at: request.sent_at,
                         host,
                         path,
                         offset,

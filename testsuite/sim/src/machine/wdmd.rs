@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wdmd::watchdog::{Millis, Now, Suspended};
 
+use super::hindrances::time_to_prevent_a_reset;
 use super::{BOOT_MILLIS, Machine, Obedience, Process};
 use crate::clock::HostClock;
 use crate::trace::{Event, Why};
@@ -96,19 +97,17 @@ impl Machine {
         });
     }
 
-    /// Whether the watchdog resets the host although the daemon, since the last renewal, had all that it needs to
-    /// end the processes of a lockspace that was lost: the helper, and processes that can be killed.
+    /// Whether the watchdog resets the host although the daemon had, for long enough, all that it needs to end the
+    /// processes of a lockspace that was lost: the helper, and processes that can be killed.
     ///
     /// A device that is not petted when it is closed leaves no time for that.
     fn resets_in_vain(&self) -> bool {
         let Some(age) = self.world.check(|checker| checker.renewal_age(self.number)) else {
             return false;
         };
+        let fire = Duration::from_secs(u64::from(self.world.scenario.fire_timeout));
         let state = self.state();
-        let hindered = state.hindrances != 0
-            || state
-                .hindered_until
-                .is_some_and(|until| until + age >= Instant::now());
+        let hindered = state.hindrances.within(time_to_prevent_a_reset(age, fire));
         let unkillable =
             |process: &Process| process.obedience == Obedience::Stuck || process.restricted;
         let excused = hindered
