@@ -15,6 +15,9 @@
 //! | `action` | what is done to the guest |
 //! | `journal` | the log |
 
+// Who reads no further must not make it panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod action;
 mod arguments;
 mod credentials;
@@ -55,7 +58,7 @@ pub fn main() -> ExitCode {
     let order = match Order::read(&program, arguments) {
         Ok(order) => order,
         Err(text) => {
-            eprintln!("{text}");
+            say(format_args!("{text}"));
             return ExitCode::FAILURE;
         }
     };
@@ -70,7 +73,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Outcome::Cannot(why)) => {
-            eprintln!("{why}");
+            say(format_args!("{why}"));
             journal::error(&format!("{order}: {why}; poweroff and pause can be done"));
             ExitCode::FAILURE
         }
@@ -142,5 +145,14 @@ fn text(value: &str) -> Result<remote::RemoteText, Failure> {
 
 /// Says it to whoever reads standard error, as libvirt's programs do.
 fn report(failure: &RemoteError) {
-    eprintln!("libvirt: {} error : {failure}", failure.domain.name());
+    say(format_args!(
+        "libvirt: {} error : {failure}",
+        failure.domain.name()
+    ));
+}
+
+/// A line to standard error, or nothing if it cannot be written: that must not end the work.
+fn say(line: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

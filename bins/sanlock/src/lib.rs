@@ -1,5 +1,8 @@
 //! The lease daemon `sanlock` and its command line.
 
+// Who reads no further must not make it panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod host;
 pub mod join_all;
@@ -33,7 +36,7 @@ pub fn conf_path() -> PathBuf {
 pub fn load_conf() -> Loaded {
     let path = conf_path();
     sanlock_conf::load(&path).unwrap_or_else(|failed| {
-        eprintln!("sanlock: {failed}");
+        daemon::console::err(format_args!("sanlock: {failed}"));
         sanlock_conf::parse(Path::new(&path), b"")
     })
 }

@@ -29,6 +29,9 @@
 //! | `workers` | many at a time |
 //! | `report` | what is said |
 
+// Who reads no further must not make it panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod directory;
 mod lease_file;
 mod options;
@@ -36,22 +39,29 @@ mod removal;
 mod report;
 mod workers;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use config::qemu_sanlock_conf;
 
 use options::Options;
-use report::Report;
+use report::{Report, say};
 
 /// Runs the program with this process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
+    if options.check_config {
+        let mut check = config::Check::default();
+        check.loaded(&options.config, qemu_sanlock_conf::load(&options.config));
+        let told = writeln!(std::io::stdout(), "{check}").is_ok();
+        return ExitCode::from(u8::from(!(told && check.is_good())));
+    }
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("virt-sanlock-cleanup: {why}");
+            say(format_args!("virt-sanlock-cleanup: {why}"));
             ExitCode::FAILURE
         }
     }
@@ -61,7 +71,7 @@ fn run(options: &Options) -> Result<(), String> {
     let loaded = qemu_sanlock_conf::load(&options.config).map_err(|error| error.to_string())?;
     if !options.quiet {
         for diagnostic in &loaded.diagnostics {
-            eprintln!("{diagnostic}\n");
+            say(format_args!("{diagnostic}\n"));
         }
     }
     let dir = options

@@ -32,6 +32,10 @@ pub(crate) struct Options {
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: u16,
 
+    /// Say what is wrong with the configuration, and remove nothing
+    #[arg(long)]
+    pub(crate) check_config: bool,
+
     /// Where the leases are, instead of what the configuration says
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,

@@ -168,13 +168,13 @@ impl Report {
             return self.print_json();
         }
         if self.style == Style::Bar && self.drawn.is_some() {
-            eprintln!();
+            say(format_args!(""));
         }
         if self.style != Style::Quiet {
-            eprintln!("{}", self.summary());
+            say(format_args!("{}", self.summary()));
         }
         if let Some(trouble) = &self.trouble {
-            eprintln!("virt-sanlock-cleanup: {trouble}");
+            say(format_args!("virt-sanlock-cleanup: {trouble}"));
         }
         Ok(())
     }
@@ -218,6 +218,11 @@ impl Report {
             .and_then(|()| writeln!(out).map_err(|error| error.to_string()))
             .map_err(|error| format!("cannot write the result: {error}"))
     }
+}
+
+/// A line to standard error, or nothing if nobody reads it: the work goes on.
+pub(crate) fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(stderr().lock(), "{line}");
 }
 
 /// On one line, and without orders to a terminal.

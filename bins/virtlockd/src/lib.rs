@@ -4,6 +4,9 @@
 //! first: `lock_program` changes the one [`fcntl::LockTable`], `server` moves packets, `owner` sees to it that
 //! no process goes on with a disk that it has lost the lock of.
 
+// Who reads no further must not make it panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod admin_program;
 mod clients;
 mod connection;

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use config::libvirt_conf::{LoadError, Loaded};
+use config::qemu_conf::LockManager;
+use config::qemu_lockd_conf;
 use config::virtlockd_conf::{self, VirtlockdConf};
 use daemon::{Daemonize, Inherited, Ready};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -66,7 +68,7 @@ pub(crate) fn main() -> ExitCode {
     let options = match options::parse(arguments) {
         Ok(Order::Run(options)) => options,
         Ok(Order::Version) => {
-            println!("{name} (libvirt) {VERSION}");
+            daemon::console::out(format_args!("{name} (libvirt) {VERSION}"));
             return ExitCode::SUCCESS;
         }
         Ok(Order::List { as_json }) => {
@@ -77,18 +79,24 @@ pub(crate) fn main() -> ExitCode {
                     Err(_) => ExitCode::FAILURE,
                 },
                 Err(why) => {
-                    eprintln!("{name}: {why}");
+                    daemon::console::err(format_args!("{name}: {why}"));
                     ExitCode::FAILURE
                 }
             };
         }
         Ok(Order::Help) => {
-            eprint!("{}", usage());
+            daemon::console::err(format_args!(
+                "{}",
+                usage().strip_suffix('\n').unwrap_or_default()
+            ));
             return ExitCode::SUCCESS;
         }
         Err(why) => {
-            eprintln!("{name}: {why}");
-            eprint!("{}", usage());
+            daemon::console::err(format_args!("{name}: {why}"));
+            daemon::console::err(format_args!(
+                "{}",
+                usage().strip_suffix('\n').unwrap_or_default()
+            ));
             return ExitCode::FAILURE;
         }
     };
@@ -98,7 +106,7 @@ pub(crate) fn main() -> ExitCode {
     match start(&options, &paths, privileged, inherited, &program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(status, why)) => {
-            eprintln!("{name}: {why}");
+            daemon::console::err(format_args!("{name}: {why}"));
             ExitCode::from(status)
         }
     }
@@ -126,7 +134,7 @@ fn start(
     let loaded = read_conf(options.config.as_deref(), &paths.config)
         .map_err(|why| Failure(Failure::CONFIG, format!("Can't load config file: {why}")))?;
     for finding in &loaded.diagnostics {
-        eprintln!("virtlockd: {}", finding.one_line());
+        daemon::console::err(format_args!("virtlockd: {}", finding.one_line()));
     }
     let conf = loaded.conf;
     let log = log_settings(&conf, options, paths).map_err(|why| Failure(Failure::CONFIG, why))?;
@@ -201,7 +209,15 @@ fn check_config(options: &Options, paths: &Paths) -> ExitCode {
             check.wrong(format_args!("{}: {why}", path.display()));
         }
     }
-    println!("{check}");
+    // A file that was named stands for itself.
+    if options.config.is_none() {
+        let beside = |name: &str| paths.config.with_file_name(name);
+        if check.lock_manager(&beside("qemu.conf"), &LockManager::Lockd) {
+            let path = beside("qemu-lockd.conf");
+            check.loaded(&path, qemu_lockd_conf::load(&path));
+        }
+    }
+    daemon::console::out(format_args!("{check}"));
     check.exit_code()
 }
 
@@ -300,7 +316,13 @@ fn make_run_dir(path: &Path, privileged: bool) -> Result<(), Failure> {
         .create(path);
     umask(before);
     made.map_err(|error| {
-        let why = format!("unable to create rundir {}: {error}", path.display());
+        let hint = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "; run it as root, or set XDG_RUNTIME_DIR to a directory of the user's"
+            }
+            _ => "",
+        };
+        let why = format!("unable to create rundir {}: {error}{hint}", path.display());
         Failure(Failure::RUN_DIR, why)
     })
 }

@@ -10,6 +10,9 @@
 //! the clerk writes logs and last words, the runner runs the test scripts. There is no runtime and there are no
 //! threads: a handful of descriptors and one timer need neither, and what is not there cannot stall.
 
+// Who reads no further must not make it panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod device;
 pub mod fuzz;

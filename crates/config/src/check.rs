@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::libvirt_conf::{LoadError, Loaded};
-use crate::{Diagnostic, Severity, sanlock_conf};
+use crate::qemu_conf::LockManager;
+use crate::{Diagnostic, Severity, qemu_conf, sanlock_conf};
 
 /// What was found in a program's files. `Display` is the whole text for the user.
 #[derive(Debug, Default)]
@@ -54,6 +55,27 @@ impl Check {
             Ok(loaded) => self.file(path, &loaded.diagnostics),
             Err(failed) => self.wrong(failed),
         }
+    }
+
+    /// What is said of libvirt's `qemu.conf`, if it is there: whether libvirt asks for the daemon that `wanted` stands
+    /// for at all. Not wrong if not, as others than libvirt may use it. Whether it does.
+    pub fn lock_manager(&mut self, path: &Path, wanted: &LockManager) -> bool {
+        if !path.exists() {
+            return false;
+        }
+        let Some(conf) = self.loaded(path, qemu_conf::load(path)) else {
+            return false;
+        };
+        let asked_for = conf.lock_manager == *wanted;
+        if !asked_for {
+            self.say(format_args!(
+                "note: {} says lock_manager = \"{}\", so that libvirt does not ask this daemon for anything; it does with \
+                 lock_manager = \"{wanted}\", from the next start of libvirt's daemon on",
+                path.display(),
+                conf.lock_manager
+            ));
+        }
+        asked_for
     }
 
     /// Something else that is wrong.

@@ -29,6 +29,18 @@ pub enum LockManager {
     Other(String),
 }
 
+impl std::fmt::Display for LockManager {
+    /// As the file has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nop => "nop",
+            Self::Lockd => "lockd",
+            Self::Sanlock => "sanlock",
+            Self::Other(name) => name,
+        })
+    }
+}
+
 /// The name of the setting.
 pub const KEYS: &[&str] = &["lock_manager"];
 

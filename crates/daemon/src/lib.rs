@@ -16,6 +16,7 @@
 //! `unsafe` stands here for what neither the standard library nor `nix` wraps.
 
 mod clock;
+pub mod console;
 mod daemonize;
 mod environment;
 mod error;

@@ -26,7 +26,10 @@ pub fn make_run_dir(path: &Path, mode: u32, owner: Option<(Uid, Gid)>) -> Result
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode))
             .map_err(|error| Error::os(format!("set the mode of {shown}"), error))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(Error::os(format!("make directory {shown}"), error)),
+        Err(error) => {
+            let action = as_root(format!("make directory {shown}"), &error);
+            return Err(Error::os(action, error));
+        }
     }
     let Some((uid, gid)) = owner else {
         return Ok(());
@@ -36,8 +39,18 @@ pub fn make_run_dir(path: &Path, mode: u32, owner: Option<(Uid, Gid)>) -> Result
         // Only root may change it, but it need not be changed.
         return Ok(());
     }
-    nix::unistd::chown(path, Some(uid), Some(gid))
-        .map_err(|error| Error::os(format!("give {shown} to uid {uid}, gid {gid}"), error))
+    nix::unistd::chown(path, Some(uid), Some(gid)).map_err(|error| {
+        let action = format!("give {shown} to uid {uid}, gid {gid}");
+        Error::os(as_root(action, &error.into()), error)
+    })
+}
+
+/// What was tried, and whom the host lets do it if not us.
+fn as_root(action: String, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("{action}, which root may do"),
+        _ => action,
+    }
 }
 
 /// The locked pid file. The lock lasts as long as this does.
@@ -65,7 +78,7 @@ impl PidFile {
             .truncate(false)
             .mode(0o644)
             .open(&path)
-            .map_err(|error| Error::os(format!("open {shown}"), error))?;
+            .map_err(|error| Error::os(as_root(format!("open {shown}"), &error), error))?;
         lock(&file, &path)?;
         file.set_len(0)
             .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()))

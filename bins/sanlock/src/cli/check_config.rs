@@ -1,9 +1,11 @@
 //! `sanlock daemon --check-config`.
 
 use std::ffi::OsString;
+use std::path::Path;
 
-use config::Check;
 use config::environment_file::{self, Program};
+use config::qemu_conf::{self, LockManager};
+use config::{Check, qemu_sanlock_conf};
 
 use super::command_line::{self, Remarks};
 use super::console::Console;
@@ -31,6 +33,16 @@ pub(super) fn run(console: &mut Console<'_>) -> bool {
             ));
         }
     }
+    libvirt(&mut check);
     console.say(&check);
     check.is_good()
+}
+
+/// What libvirt's driver for this daemon is set to, where libvirt is told to use it.
+fn libvirt(check: &mut Check) {
+    if !check.lock_manager(Path::new(qemu_conf::PATH), &LockManager::Sanlock) {
+        return;
+    }
+    let path = Path::new(qemu_sanlock_conf::PATH);
+    check.loaded(path, qemu_sanlock_conf::load(path));
 }

@@ -68,7 +68,7 @@ pub fn run(options: DaemonOptions) -> ExitCode {
     let ready = match Daemonize::choose(options.debug).start() {
         Ok(ready) => ready,
         Err(failed) => {
-            eprintln!("{}", because("cannot start")(&failed));
+            daemon::console::err(format_args!("{}", because("cannot start")(&failed)));
             return ExitCode::FAILURE;
         }
     };

@@ -28,6 +28,6 @@ pub(super) fn run(program: &str) -> ExitCode {
             ));
         }
     }
-    println!("{check}");
+    daemon::console::out(format_args!("{check}"));
     check.exit_code()
 }

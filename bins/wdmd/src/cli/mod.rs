@@ -19,26 +19,32 @@ pub fn main() -> ExitCode {
     let arguments: Vec<String> = arguments.collect();
     let (command, complaints) = options::read(&program, &arguments);
     for complaint in complaints {
-        eprintln!("{complaint}");
+        daemon::console::err(format_args!("{complaint}"));
     }
     match command {
         Command::Help(options) => {
-            print!("{}", help::usage(&options));
+            let usage = help::usage(&options);
+            daemon::console::out(format_args!(
+                "{}",
+                usage.strip_suffix('\n').unwrap_or(&usage)
+            ));
             ExitCode::SUCCESS
         }
         Command::Version => {
-            println!("{}", help::version());
+            daemon::console::out(format_args!("{}", help::version()));
             ExitCode::SUCCESS
         }
         Command::CheckConfig => check_config::run(&program),
         Command::Dump { json } => show::dump(json),
         Command::Probe(probe) => probe::run(&probe),
         Command::ForceWithoutTimeout => {
-            eprintln!("Use force fire (-F) with a timeout (-t).");
+            daemon::console::err(format_args!("Use force fire (-F) with a timeout (-t)."));
             ExitCode::FAILURE
         }
         Command::BadTimeout => {
-            eprintln!("wdmd: the timeout of -t is a number of seconds, 1 or more");
+            daemon::console::err(format_args!(
+                "wdmd: the timeout of -t is a number of seconds, 1 or more"
+            ));
             ExitCode::FAILURE
         }
         Command::Daemon(options) => crate::service::run(&options),

@@ -32,8 +32,10 @@ pub(super) fn run(probe: &Probe) -> ExitCode {
     let marker = match Marker::leave() {
         Ok(marker) => marker,
         Err(error) => {
-            eprintln!("cannot probe watchdog devices while wdmd is in use.");
-            eprintln!("({error})");
+            daemon::console::err(format_args!(
+                "cannot probe watchdog devices while wdmd is in use."
+            ));
+            daemon::console::err(format_args!("({error})"));
             return ExitCode::FAILURE;
         }
     };
@@ -60,7 +62,7 @@ pub(super) fn run(probe: &Probe) -> ExitCode {
             problems: probing.problems,
         };
         if let Ok(text) = serde_json::to_string_pretty(&document) {
-            println!("{text}");
+            daemon::console::out(format_args!("{text}"));
         }
     }
     match found {
@@ -82,7 +84,7 @@ impl Probing<'_> {
         if self.probe.json {
             self.problems.push(what.to_string());
         } else {
-            eprintln!("{what}");
+            daemon::console::err(format_args!("{what}"));
         }
         Useless
     }
@@ -91,7 +93,7 @@ impl Probing<'_> {
     fn say(&self, what: fmt::Arguments<'_>) {
         if !self.probe.json {
             let (_, date) = Clock::local_time();
-            println!("{date}  {what}");
+            daemon::console::out(format_args!("{date}  {what}"));
         }
     }
 
@@ -158,7 +160,7 @@ impl Probing<'_> {
                 .map_err(|error| refused("settimeout", &error))?;
         }
         if !self.probe.json {
-            println!("{path}");
+            daemon::console::out(format_args!("{path}"));
         }
         Ok(wanted)
     }

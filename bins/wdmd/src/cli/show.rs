@@ -22,7 +22,9 @@ pub(super) fn dump(json: bool) -> ExitCode {
     let text = match fetch() {
         Ok(text) => text,
         Err(error) => {
-            eprintln!("wdmd: cannot ask the running wdmd on {SOCKET}: {error}; does it run?");
+            daemon::console::err(format_args!(
+                "wdmd: cannot ask the running wdmd on {SOCKET}: {error}; does it run?"
+            ));
             return ExitCode::FAILURE;
         }
     };

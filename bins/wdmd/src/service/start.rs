@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> ExitCode {
     let ready = match Daemonize::choose(options.debug).start() {
         Ok(ready) => ready,
         Err(error) => {
-            eprintln!("cannot fork daemon: {error}");
+            daemon::console::err(format_args!("cannot fork daemon: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -261,8 +261,11 @@ impl Starting<'_> {
         let saved = fs::read_to_string(&file).ok();
         let saved = saved.as_deref().map(str::trim_end);
         let paths = candidates(saved, self.options.device.as_deref());
-        let device = choose(&paths, |complaint| self.say(format_args!("{complaint}")))
-            .ok_or("no watchdog device, load a watchdog driver")?;
+        let device =
+            choose(&paths, |complaint| self.say(format_args!("{complaint}"))).ok_or_else(|| {
+                let tried = paths.join(", ");
+                format!("no watchdog device, load a watchdog driver; tried: {tried}")
+            })?;
         if let Err(error) = fs::write(&file, format!("{}\n", device.path())) {
             self.say(format_args!("cannot write {}: {error}", file.display()));
         }
