@@ -6,11 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use faultfs::{Fault, FaultFs, Kinds, Rule};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sanlock_proto::flags::{AddFlags, WriteFlags};
 use sanlock_proto::{Client, Disk, DiskPath, Lockspace, Name, Resource};
 
 /// Set in a process that is to be a lease daemon.
 pub const DAEMON: &str = "CLEANUP_TEST_DAEMON";
+
+/// Another lease daemon than ours: `/usr/sbin/sanlock` there tries the program with the original's.
+const PROGRAM: &str = "SANLOCK_PROGRAM";
 
 pub const LOCKSPACE: &str = "__LIBVIRT__DISKS__";
 
@@ -18,6 +24,7 @@ pub const LOCKSPACE: &str = "__LIBVIRT__DISKS__";
 pub struct Lab {
     pub dir: PathBuf,
     daemons: Vec<Child>,
+    slow: Option<FaultFs>,
 }
 
 impl Drop for Lab {
@@ -26,6 +33,7 @@ impl Drop for Lab {
             let _ = daemon.kill();
             let _ = daemon.wait();
         }
+        drop(self.slow.take());
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
@@ -36,15 +44,33 @@ impl Lab {
         Self::new_at("", hosts)
     }
 
+    /// The same, on storage that takes its time for each request.
+    pub fn on_slow_storage(hosts: u64, delay: Duration) -> Self {
+        Self::start("", hosts, Some(delay))
+    }
+
     /// The same, for a case that has two.
     pub fn new_at(name: &str, hosts: u64) -> Self {
+        Self::start(name, hosts, None)
+    }
+
+    fn start(name: &str, hosts: u64, delay: Option<Duration>) -> Self {
         let dir = std::env::temp_dir().join(format!("cleanup-test{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         let mut lab = Self {
             dir,
             daemons: Vec::new(),
+            slow: None,
         };
         std::fs::create_dir_all(lab.leases()).unwrap();
+        if let Some(delay) = delay {
+            let backing = lab.dir.join("backing");
+            std::fs::create_dir(&backing).unwrap();
+            let slow = FaultFs::mount(&lab.leases(), &backing).unwrap();
+            let rule = Rule::new(Fault::Delay(delay), Kinds::Io);
+            slow.faults().add(rule);
+            lab.slow = Some(slow);
+        }
         for host in 1..=hosts {
             lab.add_host(host);
         }
@@ -53,6 +79,15 @@ impl Lab {
 
     pub fn leases(&self) -> PathBuf {
         self.dir.join("leases")
+    }
+
+    /// Stops a host's lease daemon for a while, wherever it is.
+    pub fn pause(&self, host: u64, time: Duration) {
+        let index = usize::try_from(host - 1).unwrap();
+        let pid = Pid::from_raw(i32::try_from(self.daemons[index].id()).unwrap());
+        kill(pid, Signal::SIGSTOP).unwrap();
+        std::thread::sleep(time);
+        kill(pid, Signal::SIGCONT).unwrap();
     }
 
     fn run_dir(&self, host: u64) -> PathBuf {
@@ -64,7 +99,9 @@ impl Lab {
         std::fs::create_dir_all(&run).unwrap();
         let log = File::create(run.join("log")).unwrap();
         let name = format!("host{host}");
-        let daemon = Command::new(std::env::current_exe().unwrap())
+        let ours = || std::env::current_exe().unwrap();
+        let program = std::env::var_os(PROGRAM).map_or_else(ours, PathBuf::from);
+        let daemon = Command::new(program)
             .args([
                 "daemon", "-D", "-w", "0", "-e", &name, "-U", "root", "-G", "root",
             ])

@@ -30,6 +30,18 @@ fn main() -> ExitCode {
             ),
             ("without_a_daemon", hostile::without_a_daemon),
             ("nobody_loses_a_lease", races::nobody_loses_a_lease),
+            (
+                "nobody_loses_a_lease_on_slow_storage",
+                races::nobody_loses_a_lease_on_slow_storage,
+            ),
+            (
+                "who_removes_without_the_lease_is_found_out",
+                races::who_removes_without_the_lease,
+            ),
+            (
+                "who_gives_the_lease_back_first_is_found_out",
+                races::who_gives_the_lease_back_first,
+            ),
         ],
         2,
     )
