@@ -104,6 +104,13 @@ const NEEDS: &[Need] = &[
     },
     Need {
         purpose: Purpose::Test,
+        why: "strace, which answers for a security module that this host may not have",
+        debian: "strace",
+        fedora: "strace",
+        present: || find("strace").is_some(),
+    },
+    Need {
+        purpose: Purpose::Test,
         why: "a bus on which virtlockd asks logind to wait with a shutdown",
         debian: "dbus-daemon",
         fedora: "dbus-daemon",

@@ -1,10 +1,10 @@
 //! The admin program, as `virt-admin` shows it.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use super::Lab;
 use super::client::{Client, NOBODY};
 use super::virtlockd::{Daemon, wait_until};
+use super::{Lab, Subject};
 
 /// Runs `virt-admin` where the daemon's sockets are.
 pub fn virt_admin(daemon: &Daemon, words: &[&str]) -> Output {
@@ -173,4 +173,44 @@ pub fn the_rest(lab: &Lab) {
         lines(&daemon, &["connect"]),
         ["Reconnected to the admin server"]
     );
+}
+
+/// As on a host with a security module, whichever this one has: strace answers the daemon's question about the other end.
+pub fn a_security_context(lab: &Lab) {
+    const CONTEXT: &str = "system_u:system_r:svirt_t:s0:c1,c2";
+    needs_virt_admin();
+    let daemon = lab.daemon("");
+    // Others ask about the user first: C once more when the client says something.
+    let question = match lab.subject {
+        Subject::C => 3,
+        Subject::Ours => 2,
+    };
+    let bytes: String = CONTEXT.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let answer = format!("inject=getsockopt:retval=0:when={question}:poke_exit=@arg4={bytes}00");
+    let tracer = Command::new("strace")
+        .args(["-f", "-q", "-o", &lab.path("trace")])
+        .args(["-e", "trace=getsockopt"])
+        .args(["-e", &answer, "-p", &daemon.pid().to_string()])
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut tracer) = tracer else {
+        println!("no strace");
+        std::process::exit(77);
+    };
+    wait_until("strace watches the daemon", || {
+        if tracer.try_wait().unwrap().is_some() {
+            println!("strace may not watch a process here");
+            std::process::exit(77);
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+        !status.contains("TracerPid:\t0\n")
+    });
+    // The first number went to whoever waited for the start.
+    let _client = Client::registered(&daemon.socket(), NOBODY);
+    let info = lines(&daemon, &["client-info", "virtlockd", "2"]);
+    let pid = nix::unistd::Pid::from_raw(tracer.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    tracer.wait().unwrap();
+    let wanted = format!("selinux_context: {CONTEXT}");
+    assert!(info.contains(&wanted), "{info:?}");
 }

@@ -69,6 +69,7 @@ fn main() -> ExitCode {
             settings::log,
             settings::the_time_out,
             admin::the_rest,
+            admin::a_security_context,
             settings::bad_arguments,
             list::who_holds_what,
             list::many_locks,
