@@ -128,7 +128,7 @@ pub fn another_connection_frees_nothing(lab: &Lab) {
 
 pub fn the_daemons_end(lab: &Lab) {
     let mut daemon = lab.daemon("");
-    let child = owner(&daemon, &lab.path("image"), "acquire restrict", false);
+    let mut child = owner(&daemon, &lab.path("image"), "acquire restrict", false);
     let mut idle = owner(&daemon, &lab.path("other"), "restrict", false);
     if lab.subject == Subject::Ours {
         // The C daemon ends at once, and its locks with it.
@@ -136,7 +136,12 @@ pub fn the_daemons_end(lab: &Lab) {
         daemon.signal(Signal::SIGUSR1);
         assert!(!is_free(&daemon, &lab.path("image")));
     }
-    daemon.signal(Signal::SIGTERM);
+    // One that comes while it executes itself anew is of no effect.
+    wait_until("the owner ends", || {
+        daemon.signal(Signal::SIGTERM);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        child.try_wait().unwrap().is_some()
+    });
     assert_eq!(end(child), Some(Signal::SIGTERM as i32));
     assert_eq!(daemon.wait().code(), Some(0));
     assert!(idle.try_wait().unwrap().is_none());
