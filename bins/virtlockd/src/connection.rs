@@ -4,13 +4,15 @@
 //! connection can be handed over.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use daemon::Process;
 use fcntl::OwnerPid;
 use libvirt_rpc::{Packet, PacketDecoder};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
 use crate::clients::Peer;
@@ -20,13 +22,35 @@ use crate::server::Service;
 /// Bytes of one read: most requests fit, and memory is only held while one is read.
 const READ: usize = 4096;
 
+/// How soon a write is tried again when there is no descriptor by which to wait for it.
+const NO_DESCRIPTORS: Duration = Duration::from_millis(10);
+
+/// A stream of which only what comes in is waited for. tokio's own waits for room to write, too, and would be woken each
+/// time the other end has read an answer.
+pub(crate) type PeerStream = AsyncFd<std::os::unix::net::UnixStream>;
+
+/// Makes one of a stream.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn peer_stream(stream: UnixStream) -> io::Result<PeerStream> {
+    wait_for(stream.into_std()?, Interest::READABLE)
+}
+
+// Deprecated for what may name another descriptor each time it is asked, which a stream never does; what comes in its
+// place is not safe to call.
+#[allow(deprecated)]
+fn wait_for(stream: std::os::unix::net::UnixStream, interest: Interest) -> io::Result<PeerStream> {
+    AsyncFd::with_interest(stream, interest)
+}
+
 /// A connection.
 pub(crate) struct Connection {
     pub(crate) service: Service,
     /// Its number among the server's clients.
     pub(crate) id: u64,
     pub(crate) peer: Peer,
-    pub(crate) stream: UnixStream,
+    pub(crate) stream: PeerStream,
     pub(crate) session: RefCell<Session>,
     /// The other end's process, once it has registered as the owner itself.
     pub(crate) process: RefCell<Option<Process>>,
@@ -37,7 +61,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// On which nothing has been said.
-    pub(crate) fn new(service: Service, id: u64, peer: Peer, stream: UnixStream) -> Self {
+    pub(crate) fn new(service: Service, id: u64, peer: Peer, stream: PeerStream) -> Self {
         Self {
             service,
             id,
@@ -98,12 +122,20 @@ impl Connection {
             if let Some(packet) = packet.map_err(invalid)? {
                 return Ok(Some(packet));
             }
-            self.stream.readable().await?;
+            let mut ready = self.stream.readable().await?;
             let mut buffer = [0; READ];
-            let count = match self.read(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            let count = match ready.get_inner().read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                    continue;
+                }
                 read => read?,
             };
+            if (1..READ).contains(&count) {
+                // That was all, so the next wait begins without another attempt, which fails with every client that
+                // waits for its answers. What comes from now on is told anew, as waiting is by edge.
+                ready.clear_ready();
+            }
             let mut decoder = self.decoder.borrow_mut();
             match buffer.get(..count) {
                 Some([]) if decoder.is_within_packet() => {
@@ -112,24 +144,6 @@ impl Connection {
                 Some([]) | None => return Ok(None),
                 Some(bytes) => decoder.push(bytes),
             }
-        }
-    }
-
-    /// Reads what is there. If that is less than there is room for, it is all: then the next wait begins without
-    /// another attempt, which fails with every client that waits for its answers.
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut count = 0;
-        let tried = self.stream.try_io(Interest::READABLE, || {
-            count = nix::unistd::read(&self.stream, buffer)?;
-            match count > 0 && count < buffer.len() {
-                // What comes from now on is told anew, as waiting is by edge.
-                true => Err(io::ErrorKind::WouldBlock.into()),
-                false => Ok(()),
-            }
-        });
-        match tried {
-            Err(error) if count == 0 => Err(error),
-            _ => Ok(count),
         }
     }
 
@@ -158,22 +172,32 @@ impl Connection {
                     *unsent = Vec::new();
                     return Ok(());
                 }
-                self.stream
-                    .try_write(&unsent)
-                    .map(|count| drop(unsent.drain(..count)))
+                let sent = self.stream.get_ref().write(&unsent);
+                sent.map(|count| drop(unsent.drain(..count)))
             };
             match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.room().await?,
                 sent => sent?,
             }
         }
+    }
+
+    /// Waits until the other end has taken something: rarely, so what that takes is not kept.
+    async fn room(&self) -> io::Result<()> {
+        // The same socket cannot be waited for twice by one name.
+        let Ok(other) = self.stream.get_ref().try_clone() else {
+            // There are no descriptors left.
+            tokio::time::sleep(NO_DESCRIPTORS).await;
+            return Ok(());
+        };
+        let other = wait_for(other, Interest::WRITABLE)?;
+        let _ = other.writable().await?;
+        Ok(())
     }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.stream.get_ref().as_fd()
     }
 }

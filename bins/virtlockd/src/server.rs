@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::admin_program;
 use crate::clients::{Clients, Peer};
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::holders;
 use crate::lock_program::{self, Locks};
 use crate::logging::Log;
@@ -132,6 +132,13 @@ impl Server {
                 Ok((stream, _)) => {
                     let Some(peer) = self.identify(&stream) else {
                         continue;
+                    };
+                    let stream = match connection::peer_stream(stream) {
+                        Ok(stream) => stream,
+                        Err(failed) => {
+                            error!(target: TARGET, "a client cannot be heard: {failed}");
+                            continue;
+                        }
                     };
                     let id = clients.add(peer.clone());
                     self.serve(Connection::new(service, id, peer, stream));

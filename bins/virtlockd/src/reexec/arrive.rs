@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::TARGET;
 use super::state::{ClientState, OwnerState, Purpose, STATE_MAX, ServerState, State};
 use crate::clients::Limits;
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::lock_program::Session;
 use crate::server::{Listener, Server, Service};
 
@@ -181,6 +181,7 @@ fn take_client<P>(
         return Ok(());
     };
     peer.since = state.conn_time.unwrap_or(0);
+    let stream = connection::peer_stream(stream).map_err(failed("read from", fd))?;
     let id = server.clients(service).add_again(state.id, peer.clone());
     let connection = Connection::new(service, id, peer, stream);
     let session = owner(state.private).map(|owner| Session::restore(&owner));
