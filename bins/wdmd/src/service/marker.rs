@@ -57,7 +57,8 @@ impl fmt::Display for MarkerError {
                 ": {MARKER} is there since an earlier wdmd, which did not end in order. Its watchdog may be armed \
                  and about to reset this host, and a start would put that off. Check that no wdmd runs and that \
                  nothing that it protected does (sanlock client status); wait until the watchdog would have fired \
-                 (usually 60 seconds) or reboot. To start without a reboot after that, remove {MARKER}"
+                 (usually 60 seconds) or reboot. To start without a reboot after that, end its process wdmd-keeper, \
+                 which has the device open, and remove {MARKER}"
             )
         } else {
             write!(

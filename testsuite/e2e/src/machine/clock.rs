@@ -1,8 +1,9 @@
 //! A machine's clock, seen from outside.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::agent::Agent;
 
@@ -12,6 +13,19 @@ const DRIFT_LIMIT: Duration = Duration::from_millis(400);
 /// Readings are taken until one came back as quickly as this, or a few have been taken.
 const QUICK: Duration = Duration::from_millis(20);
 const READINGS: u32 = 10;
+
+/// The machine's clock did not keep time with the computer's, so that nothing was measured: the computer had no time for
+/// the machine.
+#[derive(Debug)]
+pub(crate) struct OutOfTime(String);
+
+impl fmt::Display for OutOfTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OutOfTime {}
 
 /// When a machine's clock, which its daemons' times are in, was at zero.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +51,13 @@ impl Clock {
             let zero = asked
                 .checked_sub(uptime)
                 .context("the machine is older than this computer")?;
-            ensure!(
-                zero + uncertain >= started,
-                "runs too fast: {:.1} s after the machine's start it shows {:.1} s",
-                started.elapsed().as_secs_f64(),
-                uptime.as_secs_f64()
-            );
+            if zero + uncertain < started {
+                bail!(OutOfTime(format!(
+                    "runs too fast: {:.1} s after the machine's start it shows {:.1} s",
+                    started.elapsed().as_secs_f64(),
+                    uptime.as_secs_f64()
+                )));
+            }
             let clock = Clock { zero, uncertain };
             best = Some(
                 best.filter(|best| best.uncertain < uncertain)
@@ -65,7 +80,8 @@ impl Clock {
         let slow = apart(self.zero, earlier.zero, earlier.uncertain);
         if fast.max(slow) > DRIFT_LIMIT {
             let word = if fast > slow { "fast" } else { "slow" };
-            bail!("ran {:.2} s too {word}", fast.max(slow).as_secs_f64());
+            let seconds = fast.max(slow).as_secs_f64();
+            bail!(OutOfTime(format!("ran {seconds:.2} s too {word}")));
         }
         // The more certain of the two.
         Ok(if self.uncertain < earlier.uncertain {
@@ -111,7 +127,10 @@ mod tests {
         let early = clock(zero, 10);
         let later = |ms| zero + Duration::from_millis(ms);
         assert!(clock(later(300), 10).agreeing_with(&early).is_ok());
-        assert!(clock(later(600), 10).agreeing_with(&early).is_err());
+        let drifted = clock(later(600), 10).agreeing_with(&early);
+        // It is still known for what it is when it was said of which machine.
+        let said = drifted.context("the clock of a machine").unwrap_err();
+        assert!(said.is::<OutOfTime>());
         assert!(early.agreeing_with(&clock(later(600), 10)).is_err());
         // Read late, not run slowly: the reading may have been taken at any time until the answer came.
         assert!(

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use crate::image::Image;
 use agent::Agent;
 pub(crate) use agent::Said;
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, OutOfTime};
 use qmp::Monitor;
 
 /// The program that runs them.
