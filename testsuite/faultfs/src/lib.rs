@@ -10,6 +10,7 @@ mod guard;
 mod inodes;
 mod passthrough;
 mod rule;
+mod workers;
 
 use std::fs::OpenOptions;
 use std::io;

@@ -3,6 +3,7 @@
 //! Each request that a rule can hold has a thread of its own, so that a held one blocks no other. The
 //! kernel caches neither contents nor names.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +15,6 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
@@ -28,11 +28,17 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use crate::faults::{Faults, Part};
 use crate::inodes::Inodes;
 use crate::rule::Kind;
+use crate::workers::Workers;
 
 /// Names and attributes are asked for anew each time.
 const NOT_CACHED: Duration = Duration::ZERO;
 /// A write may be torn between any of these.
 const SECTOR: usize = 512;
+
+thread_local! {
+    /// What was read last in this thread: new memory for each read takes as long as the read.
+    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 #[derive(Clone)]
 pub(crate) struct Passthrough(Arc<Shared>);
@@ -40,6 +46,7 @@ pub(crate) struct Passthrough(Arc<Shared>);
 struct Shared {
     backing: PathBuf,
     faults: Faults,
+    workers: Workers,
     inodes: Mutex<Inodes>,
     open: Mutex<BTreeMap<u64, Arc<File>>>,
     last_handle: AtomicU64,
@@ -50,6 +57,7 @@ impl Passthrough {
         Self(Arc::new(Shared {
             backing,
             faults,
+            workers: Workers::default(),
             inodes: Mutex::new(Inodes::new()),
             open: Mutex::new(BTreeMap::new()),
             last_handle: AtomicU64::new(0),
@@ -126,10 +134,7 @@ impl Passthrough {
             answer(reply, result.map_err(Errno::from));
         };
         // Without a thread the reply is dropped, which answers with an error.
-        let _ = thread::Builder::new()
-            .name("faultfs".to_owned())
-            .stack_size(256 << 10)
-            .spawn(work);
+        self.0.workers.run(work);
     }
 }
 
@@ -438,17 +443,17 @@ impl Filesystem for Passthrough {
     ) {
         let perform = move |this: &Self, _: &Path, part| {
             let len = whole_or_half(usize::try_from(size).unwrap_or(0), part);
-            let mut data = vec![0; len];
+            let mut data = READ.take();
+            data.resize(len.max(data.len()), 0);
             let mut done = 0;
-            while let Some(rest) = data.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            while let Some(rest) = data.get_mut(done..len).filter(|rest| !rest.is_empty()) {
                 let at = offset.saturating_add(u64::try_from(done).unwrap_or(0));
                 match this.file(handle)?.read_at(rest, at)? {
                     0 => break,
                     more => done += more,
                 }
             }
-            data.truncate(done);
-            Ok(data)
+            Ok((data, done))
         };
         self.dispatch(
             Kind::Read,
@@ -456,7 +461,10 @@ impl Filesystem for Passthrough {
             reply,
             perform,
             |reply: ReplyData, result| match result {
-                Ok(data) => reply.data(&data),
+                Ok((data, done)) => {
+                    reply.data(data.get(..done).unwrap_or_default());
+                    READ.set(data);
+                }
                 Err(errno) => reply.error(errno),
             },
         );
