@@ -6,6 +6,7 @@ mod killed;
 mod runner;
 mod steps;
 mod summary;
+mod systemd;
 
 use std::time::{Duration, Instant};
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::counts::{Counting, Counts};
 use super::runner::{counted, single};
-use super::{Context, Outcome, fuzz, killed};
+use super::{Context, Outcome, fuzz, killed, systemd};
 use crate::{tidy, workspace};
 
 /// One of them.
@@ -31,6 +31,12 @@ pub(crate) const STEPS: &[Step] = &[
         what: "what no compiler checks: cargo xtask tidy",
         quick: true,
         run: tidy,
+    },
+    Step {
+        name: "units",
+        what: "systemd takes the units as they are meant",
+        quick: true,
+        run: systemd::verify,
     },
     Step {
         name: "clippy",
@@ -99,6 +105,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: demo,
     },
     Step {
+        name: "systemd",
+        what: "a systemd starts, stops and kills ours by the units",
+        quick: false,
+        run: systemd::play,
+    },
+    Step {
         name: "e2e-original",
         what: "the scenarios with libvirtd describe the original",
         quick: false,
@@ -115,6 +127,18 @@ pub(crate) const STEPS: &[Step] = &[
         what: "of scenarios that are killed nothing remains",
         quick: false,
         run: killed::run,
+    },
+    Step {
+        name: "machines-original",
+        what: "real resets: the scenarios with machines describe the original",
+        quick: false,
+        run: machines_original,
+    },
+    Step {
+        name: "machines-ours",
+        what: "real resets: ours does what it should",
+        quick: false,
+        run: machines_ours,
     },
     Step {
         name: "fuzz",
@@ -292,17 +316,33 @@ fn e2e_ours(context: &Context) -> Result<Outcome> {
     e2e(context, "ours")
 }
 
-/// Those with hosts of namespaces: machines take too long.
+fn machines_original(context: &Context) -> Result<Outcome> {
+    scenarios(context, "machines", "original")
+}
+
+fn machines_ours(context: &Context) -> Result<Outcome> {
+    scenarios(context, "machines", "ours")
+}
+
 fn e2e(context: &Context, programs: &str) -> Result<Outcome> {
+    scenarios(context, "namespaces", programs)
+}
+
+/// Those with hosts of this kind, but for the slow ones.
+fn scenarios(context: &Context, kind: &str, programs: &str) -> Result<Outcome> {
     let mut command = workspace::cargo();
     command.args(["xtask", "e2e"]);
     if context.options.no_install {
         command.arg("--no-install");
     }
-    command.args(["--kind", "namespaces", "--programs", programs]);
+    command.args(["--kind", kind, "--programs", programs]);
+    let report = workspace::target().join("e2e/report");
     // Mostly they wait.
-    command.args(["--jobs", "4"]);
-    let report = workspace::target().join("e2e/report").join(programs);
+    let (jobs, report) = match kind {
+        "namespaces" => ("4", report.join(programs)),
+        _ => ("5", report.join(format!("{kind}-{programs}"))),
+    };
+    command.args(["--jobs", jobs]);
     command.arg("--report").arg(report);
     counted(&mut command, Counting::Last)
 }
