@@ -111,8 +111,8 @@ impl Daemon {
         status.unwrap()
     }
 
-    /// A number of a kind of memory, in KiB.
-    pub fn memory(&self, key: &str) -> u64 {
+    /// A number that the kernel has of it; of memory in KiB.
+    pub fn number(&self, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status
             .lines()

@@ -22,6 +22,7 @@ mod keeper;
 mod libraries;
 mod scripts;
 mod starting;
+mod wakeups;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         keeper::CASES,
         scripts::CASES,
         libraries::CASES,
+        wakeups::CASES,
     ]
     .concat();
     harness::run_at_a_time(&cases, AT_A_TIME)

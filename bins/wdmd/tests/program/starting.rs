@@ -238,8 +238,8 @@ fn memory() -> Outcome {
     };
     let daemon = Daemon::start(&host, &["-H", "1"]);
     let _client = watched("one", 60);
-    let (locked, resident) = (daemon.memory("VmLck:"), daemon.memory("VmRSS:"));
-    let threads = daemon.memory("Threads:");
+    let (locked, resident) = (daemon.number("VmLck:"), daemon.number("VmRSS:"));
+    let threads = daemon.number("Threads:");
     println!("measured: {locked} KiB locked, {resident} KiB resident, {threads} threads");
     assert_eq!(threads, 1);
     assert!(locked > 0 || !nix::unistd::geteuid().is_root());
