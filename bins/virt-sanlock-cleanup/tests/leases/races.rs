@@ -21,6 +21,8 @@ const DISKS: usize = 10;
 const TIME: Duration = Duration::from_secs(5);
 /// How long a mistake may take to be found.
 const LONGEST: Duration = Duration::from_secs(240);
+/// How long a mistaken remover waits between its look and the removal, so that guests come in between.
+const LATE: Duration = Duration::from_millis(20);
 
 /// How many leases that nobody wants are there besides, so that the removal takes its time: 10000 for a long test by
 /// hand. The test then lasts until they are gone.
@@ -34,6 +36,13 @@ enum Remover {
     WithoutTheLease,
     /// Removes what it held a moment ago.
     AfterTheLease,
+}
+
+impl Remover {
+    /// How long guests hold their leases: short ones are many, long ones are what a mistaken remover meets.
+    fn guests_hold(self) -> Duration {
+        Duration::from_millis(if self == Remover::Program { 3 } else { 50 })
+    }
 }
 
 pub fn nobody_loses_a_lease() -> Outcome {
@@ -93,7 +102,10 @@ fn race(lab: &Lab, remover: Remover, time: Duration) -> (usize, usize) {
                     // Stops all if it fails, so that the failure is seen.
                     let _guard = Guard(stop);
                     while !stop.load(Ordering::Relaxed) {
-                        held.fetch_add(usize::from(start(lab, host, guest)), Ordering::Relaxed);
+                        held.fetch_add(
+                            usize::from(start(lab, host, guest, remover.guests_hold())),
+                            Ordering::Relaxed,
+                        );
                     }
                 });
             }
@@ -156,16 +168,15 @@ fn by_mistake(lab: &Lab, host: u64, remover: Remover) -> usize {
             let resources = std::slice::from_ref(&resource);
             let acquired = connection.acquire(AcquireFlags::NONE, resources, None);
             let what = Release::Resources(vec![resource.head()]);
-            let held = acquired.is_ok() && connection.release(ReleaseFlags::NONE, what).is_ok();
-            // The time that it takes on a busy host to come to what is next.
-            std::thread::sleep(Duration::from_millis(3));
-            held
+            acquired.is_ok() && connection.release(ReleaseFlags::NONE, what).is_ok()
         } else {
             is_free(&entry.path())
         };
-        if may_go && std::fs::remove_file(entry.path()).is_ok() {
-            gone += 1;
+        if !may_go {
+            continue;
         }
+        std::thread::sleep(LATE);
+        gone += usize::from(std::fs::remove_file(entry.path()).is_ok());
     }
     gone
 }
@@ -187,7 +198,7 @@ impl Drop for Guard<'_> {
 }
 
 /// One guest's life, as libvirt's driver lets it begin. Whether it held its disk.
-fn start(lab: &Lab, host: u64, guest: usize) -> bool {
+fn start(lab: &Lab, host: u64, guest: usize, hold: Duration) -> bool {
     let name = format!("{:032x}", guest % DISKS);
     match lab.make(host, &name) {
         Ok(()) => {}
@@ -222,7 +233,7 @@ fn start(lab: &Lab, host: u64, guest: usize) -> bool {
     if ends_by_itself {
         connection.restrict(RestrictFlags::ALL).unwrap();
     }
-    std::thread::sleep(Duration::from_millis(3));
+    std::thread::sleep(hold);
     let later = std::fs::metadata(&path).map(|about| about.ino());
     assert_eq!(
         inode.unwrap(),
