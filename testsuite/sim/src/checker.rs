@@ -453,7 +453,7 @@ impl Checker {
         }
         // A late write to one of several disks changes nothing.
         let equal = |one: &&LeaderOnDisk| **one == leader;
-        if known.on_disks.values().filter(equal).count() * 2 > disks {
+        if known.leader != leader && known.on_disks.values().filter(equal).count() * 2 > disks {
             self.leader_changed(by, resource, leader);
         }
     }

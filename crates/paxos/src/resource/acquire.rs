@@ -503,6 +503,7 @@ impl Attempt<'_> {
             dblock: self.traces.sent,
             mode: Mode::Exclusive,
             release_begun: false,
+            freed: None,
             may_own: false,
             half_shared: false,
         };

@@ -82,6 +82,7 @@ pub async fn convert_to_exclusive(
 async fn finish_exclusive(ctx: &Context, held: &mut Held) {
     held.mode = Mode::Exclusive;
     held.release_begun = false;
+    held.freed = None;
     held.may_own = false;
     held.half_shared = false;
     let ours = HostBlock {

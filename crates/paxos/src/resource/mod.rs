@@ -86,6 +86,8 @@ pub struct Held {
     pub mode: Mode,
     /// A release has begun: the leader may be free by our own hand.
     pub(crate) release_begun: bool,
+    /// The leader that a release has left, on most disks: all that may be left to do is our dblock.
+    pub(crate) freed: Option<Leader>,
     /// Held shared, but the leader may still name us.
     pub(crate) may_own: bool,
     /// A conversion to shared has begun, and not ended.

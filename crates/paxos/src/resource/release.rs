@@ -81,15 +81,25 @@ pub async fn release(
         return Ok(None);
     }
     let begun = std::mem::replace(&mut held.release_begun, true);
-    let leader = match free_leader(ctx, lease, us, Some(&held.leader), rename).await {
-        Err(Error::AlreadyFree { .. }) if begun => Ok(None),
-        result => result,
+    // Once most disks say that it is free another host may be writing the next leader: written a second time, on a disk
+    // that the first attempt did not reach, ours could replace that one.
+    let earlier = held.freed.clone();
+    let is_repeated = earlier.is_some();
+    let leader = match earlier {
+        Some(freed) => Ok(Some(freed)),
+        None => match free_leader(ctx, lease, us, Some(&held.leader), rename).await {
+            Err(Error::AlreadyFree { .. }) if begun => Ok(None),
+            result => result,
+        },
     };
+    if let Ok(Some(freed)) = &leader {
+        held.freed = Some(freed.clone());
+    }
     if planted!(ctx, ReleaseWithoutDblock) {
         return leader;
     }
     let is_doubtful = match &leader {
-        Ok(freed) => freed.is_none(),
+        Ok(freed) => is_repeated || freed.is_none(),
         Err(error) => !error.may_pass(),
     };
     if is_doubtful && !has_our_dblock(ctx, lease, us).await? {

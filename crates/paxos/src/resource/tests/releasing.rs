@@ -160,10 +160,13 @@ async fn a_release_waits_for_its_own_late_writes() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         disk.release_hung();
     });
-    assert!(
-        release(&ctx, &mut held, None).await.unwrap().is_none(),
-        "the late one has freed it"
+    let freed = release(&ctx, &mut held, None).await.unwrap();
+    assert_eq!(
+        freed,
+        Some(world.leader()),
+        "the first attempt has freed it"
     );
+    assert_eq!(world.requests(), "R 2, W 2");
     assert!(!world.leader().is_owned());
 }
 
