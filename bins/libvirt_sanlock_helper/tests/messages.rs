@@ -8,24 +8,18 @@
     dead_code
 )]
 
-#[path = "../../../crates/daemon/tests/common/harness.rs"]
-mod harness;
 #[path = "../../../crates/daemon/tests/common/messages.rs"]
 mod messages;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use harness::Outcome;
 use messages::Mistake;
+use messages::harness::Outcome;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_libvirt_sanlock_helper");
 
 fn main() -> ExitCode {
-    harness::run(&[
-        ("mistakes_are_told_with_their_remedy", mistakes),
-        ("a_closed_pipe_is_no_crash", closed_pipe),
-    ])
+    messages::run(mistakes, closed_pipe)
 }
 
 const UUID: &str = "d41d8cd9-8f00-b204-e980-0998ecf8427e";
@@ -35,14 +29,9 @@ fn mistakes() -> Outcome {
         ("XDG_RUNTIME_DIR", "/nonexistent/run"),
         ("HOME", "/nonexistent/home"),
     ];
-    let mistake = |arguments, said| Mistake {
-        arguments,
-        variables: &elsewhere,
-        as_nobody: false,
-        said,
-    };
+    let mistake = |arguments, said| Mistake::new(arguments, said).with(&elsewhere);
     messages::make(
-        Path::new(PROGRAM),
+        PROGRAM,
         &[
             mistake(&[], &["uri uuid action"]),
             mistake(&["qemu:///system", UUID, "explode"], &["explode"]),
@@ -67,7 +56,7 @@ fn mistakes() -> Outcome {
 
 fn closed_pipe() -> Outcome {
     messages::unread(
-        Path::new(PROGRAM),
+        PROGRAM,
         &[
             &[],
             &["qemu:///system", UUID, "explode"],

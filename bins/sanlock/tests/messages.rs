@@ -8,24 +8,18 @@
     dead_code
 )]
 
-#[path = "../../../crates/daemon/tests/common/harness.rs"]
-mod harness;
 #[path = "../../../crates/daemon/tests/common/messages.rs"]
 mod messages;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use harness::Outcome;
 use messages::Mistake;
+use messages::harness::Outcome;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sanlock");
 
 fn main() -> ExitCode {
-    harness::run(&[
-        ("mistakes_are_told_with_their_remedy", mistakes),
-        ("a_closed_pipe_is_no_crash", closed_pipe),
-    ])
+    messages::run(mistakes, closed_pipe)
 }
 
 const HINTS: (&str, &str) = ("SANLOCK_HINTS", "1");
@@ -41,31 +35,24 @@ fn mistakes() -> Outcome {
     let elsewhere = [HINTS, ("SANLOCK_RUN_DIR", "/nonexistent/run")];
     let down: &[&str] = &["/nonexistent/run/sanlock.sock", "systemctl start sanlock"];
     let missing: &[&str] = &["/nonexistent/leases", "Check that it exists on this host"];
-    let mistake = |arguments, said| Mistake {
-        arguments,
-        variables: &elsewhere,
-        as_nobody: false,
-        said,
-    };
+    let mistake = |arguments, said| Mistake::new(arguments, said).with(&elsewhere);
     let told = messages::make(
-        Path::new(PROGRAM),
+        PROGRAM,
         &[
             mistake(&["client", "status"], down),
             mistake(&["client", "add_lockspace", "-s", lockspace], down),
             mistake(&["direct", "dump", "/nonexistent/leases"], missing),
             mistake(&["direct", "read_leader", "-s", lockspace], missing),
-            Mistake {
-                as_nobody: true,
-                ..mistake(
-                    &["direct", "dump", file],
-                    &[
-                        file,
-                        "Permission denied",
-                        "as user nobody",
-                        "can read and write it",
-                    ],
-                )
-            },
+            mistake(
+                &["direct", "dump", file],
+                &[
+                    file,
+                    "Permission denied",
+                    "as user nobody",
+                    "can read and write it",
+                ],
+            )
+            .made_by_nobody(),
         ],
     );
     std::fs::remove_dir_all(&dir).unwrap();
@@ -74,7 +61,7 @@ fn mistakes() -> Outcome {
 
 fn closed_pipe() -> Outcome {
     messages::unread(
-        Path::new(PROGRAM),
+        PROGRAM,
         &[
             &["version"],
             &["help"],

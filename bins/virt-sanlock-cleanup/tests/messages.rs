@@ -8,24 +8,18 @@
     dead_code
 )]
 
-#[path = "../../../crates/daemon/tests/common/harness.rs"]
-mod harness;
 #[path = "../../../crates/daemon/tests/common/messages.rs"]
 mod messages;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use harness::Outcome;
 use messages::Mistake;
+use messages::harness::Outcome;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_virt-sanlock-cleanup");
 
 fn main() -> ExitCode {
-    harness::run(&[
-        ("mistakes_are_told_with_their_remedy", mistakes),
-        ("a_closed_pipe_is_no_crash", closed_pipe),
-    ])
+    messages::run(mistakes, closed_pipe)
 }
 
 fn mistakes() -> Outcome {
@@ -36,14 +30,9 @@ fn mistakes() -> Outcome {
     let conf = dir.join("conf");
     std::fs::write(&conf, "host_id = \n").unwrap();
     let (dir_name, conf) = (dir.to_str().unwrap(), conf.to_str().unwrap());
-    let mistake = |arguments, said| Mistake {
-        arguments,
-        variables: &[],
-        as_nobody: false,
-        said,
-    };
+    let mistake = Mistake::new;
     let told = messages::make(
-        Path::new(PROGRAM),
+        PROGRAM,
         &[
             mistake(
                 &["--directory", "/nonexistent/leases"],
@@ -53,13 +42,11 @@ fn mistakes() -> Outcome {
                     "disk_lease_dir in qemu-sanlock.conf",
                 ],
             ),
-            Mistake {
-                as_nobody: true,
-                ..mistake(
-                    &["--directory", dir_name],
-                    &[dir_name, "Permission denied", "only root"],
-                )
-            },
+            mistake(
+                &["--directory", dir_name],
+                &[dir_name, "Permission denied", "only root"],
+            )
+            .made_by_nobody(),
             mistake(&["--config", conf], &["conf:1:", "a value is a number"]),
             mistake(
                 &["--check-config", "--config", conf],
@@ -74,7 +61,7 @@ fn mistakes() -> Outcome {
 
 fn closed_pipe() -> Outcome {
     messages::unread(
-        Path::new(PROGRAM),
+        PROGRAM,
         &[
             &["--help"],
             &["--directory", "/nonexistent"],

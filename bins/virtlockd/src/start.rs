@@ -85,18 +85,12 @@ pub(crate) fn main() -> ExitCode {
             };
         }
         Ok(Order::Help) => {
-            daemon::console::err(format_args!(
-                "{}",
-                usage().strip_suffix('\n').unwrap_or_default()
-            ));
+            daemon::console::err_text(&usage());
             return ExitCode::SUCCESS;
         }
         Err(why) => {
             daemon::console::err(format_args!("{name}: {why}"));
-            daemon::console::err(format_args!(
-                "{}",
-                usage().strip_suffix('\n').unwrap_or_default()
-            ));
+            daemon::console::err_text(&usage());
             return ExitCode::FAILURE;
         }
     };

@@ -8,24 +8,18 @@
     dead_code
 )]
 
-#[path = "../../../crates/daemon/tests/common/harness.rs"]
-mod harness;
 #[path = "../../../crates/daemon/tests/common/messages.rs"]
 mod messages;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use harness::Outcome;
 use messages::Mistake;
+use messages::harness::Outcome;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_virtlockd");
 
 fn main() -> ExitCode {
-    harness::run(&[
-        ("mistakes_are_told_with_their_remedy", mistakes),
-        ("a_closed_pipe_is_no_crash", closed_pipe),
-    ])
+    messages::run(mistakes, closed_pipe)
 }
 
 fn mistakes() -> Outcome {
@@ -34,22 +28,14 @@ fn mistakes() -> Outcome {
     let conf = dir.join("conf");
     std::fs::write(&conf, "max_clients = \n").unwrap();
     let conf = conf.to_str().unwrap();
-    let mistake = |arguments, said| Mistake {
-        arguments,
-        variables: &[],
-        as_nobody: false,
-        said,
-    };
-    let as_nobody = |arguments, said| Mistake {
-        as_nobody: true,
-        variables: &[
-            ("XDG_RUNTIME_DIR", "/nonexistent/run"),
-            ("HOME", "/nonexistent/home"),
-        ],
-        ..mistake(arguments, said)
-    };
+    let mistake = Mistake::new;
+    let elsewhere = [
+        ("XDG_RUNTIME_DIR", "/nonexistent/run"),
+        ("HOME", "/nonexistent/home"),
+    ];
+    let as_nobody = |arguments, said| mistake(arguments, said).with(&elsewhere).made_by_nobody();
     let told = messages::make(
-        Path::new(PROGRAM),
+        PROGRAM,
         &[
             mistake(
                 &["-f", "/nonexistent/conf"],
@@ -77,7 +63,7 @@ fn mistakes() -> Outcome {
 
 fn closed_pipe() -> Outcome {
     messages::unread(
-        Path::new(PROGRAM),
+        PROGRAM,
         &[
             &["--help"],
             &["--version"],

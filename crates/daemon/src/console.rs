@@ -16,6 +16,16 @@ pub fn out(line: Arguments<'_>) {
     }
 }
 
+/// The same of a text that brings the end of its last line.
+pub fn out_text(text: &str) {
+    out(format_args!("{}", text.strip_suffix('\n').unwrap_or(text)));
+}
+
+/// A text that brings the end of its last line, to standard error.
+pub fn err_text(text: &str) {
+    err(format_args!("{}", text.strip_suffix('\n').unwrap_or(text)));
+}
+
 /// A line to standard error, or nothing if it cannot be written: the exit status says the rest.
 pub fn err(line: Arguments<'_>) {
     let _ = writeln!(stderr().lock(), "{line}");

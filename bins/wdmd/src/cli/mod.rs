@@ -23,11 +23,7 @@ pub fn main() -> ExitCode {
     }
     match command {
         Command::Help(options) => {
-            let usage = help::usage(&options);
-            daemon::console::out(format_args!(
-                "{}",
-                usage.strip_suffix('\n').unwrap_or(&usage)
-            ));
+            daemon::console::out_text(&help::usage(&options));
             ExitCode::SUCCESS
         }
         Command::Version => {

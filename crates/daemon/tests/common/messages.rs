@@ -1,12 +1,14 @@
 //! What a program says to somebody who makes a mistake: what was tried, on what, and what to do.
 
+#[path = "harness.rs"]
+pub mod harness;
+
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
-use super::harness::{Outcome, skipped};
+use harness::{Outcome, skipped};
 
 /// Somebody without rights; also the number of their group.
 const NOBODY: u32 = 65534;
@@ -22,8 +24,39 @@ pub struct Mistake<'a> {
     pub said: &'a [&'a str],
 }
 
+impl<'a> Mistake<'a> {
+    /// Made by root.
+    pub fn new(arguments: &'a [&'a str], said: &'a [&'a str]) -> Self {
+        Self {
+            arguments,
+            variables: &[],
+            as_nobody: false,
+            said,
+        }
+    }
+
+    pub fn with(self, variables: &'a [(&'a str, &'a str)]) -> Self {
+        Self { variables, ..self }
+    }
+
+    pub fn made_by_nobody(self) -> Self {
+        Self {
+            as_nobody: true,
+            ..self
+        }
+    }
+}
+
+/// The whole `main` of a program's test: its mistakes, and a pipe that nobody reads.
+pub fn run(mistakes: fn() -> Outcome, closed_pipe: fn() -> Outcome) -> ExitCode {
+    harness::run(&[
+        ("mistakes_are_told_with_their_remedy", mistakes),
+        ("a_closed_pipe_is_no_crash", closed_pipe),
+    ])
+}
+
 /// Makes them all with a program, which must fail and say what is wanted.
-pub fn make(program: &Path, mistakes: &[Mistake<'_>]) -> Outcome {
+pub fn make(program: &str, mistakes: &[Mistake<'_>]) -> Outcome {
     if !nix::unistd::geteuid().is_root() {
         return skipped("the rights of root, which it takes to give them up");
     }
@@ -58,7 +91,7 @@ pub fn make(program: &Path, mistakes: &[Mistake<'_>]) -> Outcome {
 }
 
 /// Runs a program whose words nobody reads: it may fail, but not crash.
-pub fn unread(program: &Path, each: &[&[&str]]) -> Outcome {
+pub fn unread(program: &str, each: &[&[&str]]) -> Outcome {
     for arguments in each {
         let closed = || {
             let (ours, theirs) = UnixStream::pair().unwrap();

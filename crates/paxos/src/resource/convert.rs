@@ -7,7 +7,7 @@ use ondisk::Dblock;
 use super::acquire::{AcquireOptions, attempt};
 use super::block::{self, HostBlock};
 use super::release::{disown, free_leader};
-use super::shared::clear_dead_holders;
+use super::shared::{clear_dead_holders, mark, release_marked};
 use super::{Held, Mode, Undo, undo};
 use crate::{AcquireError, Cancel, Context, Error, Liveness};
 
@@ -133,12 +133,10 @@ pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Err
         });
     }
     held.lease.settle(ctx).await?;
-    let (host, generation) = (held.us.host, held.us.generation);
-    let marked = HostBlock::marked(&held.dblock, generation);
     held.mode = Mode::Shared;
     held.may_own = true;
     held.half_shared = true;
-    block::write(ctx, &held.lease, host, marked, "mark our shared hold").await?;
+    mark(ctx, held).await?;
     let tries = u64::from(ctx.timeouts.io.0);
     for tried in 1.. {
         let begun = std::mem::replace(&mut held.release_begun, true);
@@ -154,20 +152,7 @@ pub async fn convert_to_shared(ctx: &Context, held: &mut Held) -> Result<(), Err
         held.lease.settle(ctx).await?;
     }
     held.may_own = false;
-    release_marked(ctx, held).await
-}
-
-/// The leader does not name us any more by our own hand: only now does our dblock say so, too.
-async fn release_marked(ctx: &Context, held: &mut Held) -> Result<(), Error> {
-    let released = HostBlock::released(&held.dblock, Some(held.us.generation));
-    block::write(
-        ctx,
-        &held.lease,
-        held.us.host,
-        released,
-        "release our dblock",
-    )
-    .await?;
+    release_marked(ctx, held).await?;
     fully_shared(held);
     Ok(())
 }
@@ -186,13 +171,13 @@ pub async fn complete_sharing(ctx: &Context, held: &mut Held) -> Result<(), Erro
     }
     held.lease.settle(ctx).await?;
     if held.may_own {
-        let marked = HostBlock::marked(&held.dblock, held.us.generation);
-        let host = held.us.host;
-        block::write(ctx, &held.lease, host, marked, "mark our shared hold").await?;
+        mark(ctx, held).await?;
         disown(ctx, &held.lease, held.us).await?;
         held.may_own = false;
     }
-    release_marked(ctx, held).await
+    release_marked(ctx, held).await?;
+    fully_shared(held);
+    Ok(())
 }
 
 fn fully_shared(held: &mut Held) {

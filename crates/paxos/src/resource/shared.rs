@@ -111,14 +111,25 @@ fn held_for_a_moment(error: &AcquireError) -> Option<Box<crate::Owner>> {
 /// Unlike in the C program the mark does not yet say that we have released the lease: a host that has written us down
 /// as the owner could take it then, and a leader that we are about to free would replace a later one.
 async fn share(ctx: &Context, held: &mut Held) -> Result<(), Error> {
-    let (lease, host, generation) = (&held.lease, held.us.host, held.us.generation);
-    let marked = HostBlock::marked(&held.dblock, generation);
-    block::write(ctx, lease, host, marked, "mark our shared hold").await?;
-    free_leader(ctx, lease, held.us, Some(&held.leader), None).await?;
-    let released = HostBlock::released(&held.dblock, Some(generation));
-    block::write(ctx, lease, host, released, "release our dblock").await?;
+    mark(ctx, held).await?;
+    free_leader(ctx, &held.lease, held.us, Some(&held.leader), None).await?;
+    release_marked(ctx, held).await?;
     held.mode = Mode::Shared;
     Ok(())
+}
+
+/// Says that we hold the lease shared, while the leader still names us.
+pub(super) async fn mark(ctx: &Context, held: &Held) -> Result<(), Error> {
+    let marked = HostBlock::marked(&held.dblock, held.us.generation);
+    let action = "mark our shared hold";
+    block::write(ctx, &held.lease, held.us.host, marked, action).await
+}
+
+/// The leader does not name us any more by our own hand: only now does our dblock say so, too.
+pub(super) async fn release_marked(ctx: &Context, held: &Held) -> Result<(), Error> {
+    let released = HostBlock::released(&held.dblock, Some(held.us.generation));
+    let action = "release our dblock";
+    block::write(ctx, &held.lease, held.us.host, released, action).await
 }
 
 /// Clears the marks of dead hosts among `shared_by`, and returns those of hosts that may live.
