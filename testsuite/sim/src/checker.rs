@@ -75,6 +75,8 @@ struct Resource {
     on_disks: BTreeMap<usize, LeaderOnDisk>,
     /// The leader that most of them had last.
     leader: LeaderOnDisk,
+    /// The same without those of an older version that slow hosts have put back: the dblocks know better.
+    latest: LeaderOnDisk,
     /// Who owned which version.
     owners: BTreeMap<u64, (u64, u64)>,
     /// The last value that was written.

@@ -49,6 +49,10 @@ impl Checker {
             lver, owner, free, ..
         } = leader;
         let before = std::mem::replace(&mut self.resources[resource].leader, leader);
+        let latest = &mut self.resources[resource].latest;
+        if lver >= latest.lver {
+            *latest = leader;
+        }
         self.check_takeover(resource, before, leader);
         if before.lver > lver {
             // Whoever won a ballot in another host's name writes that down without knowing what has happened
@@ -149,7 +153,7 @@ impl Checker {
         if before.0 == lver && mbal > before.1 && mbal != 0 {
             self.saw("ballot tried again");
         }
-        let leader = self.resources[resource].leader;
+        let leader = self.resources[resource].latest;
         let owns = |host_id: u64| leader.owner.0 == host_id && !leader.free;
         if released && !shared && !owns(host_id) {
             self.saw("release of a lease that was not owned");
