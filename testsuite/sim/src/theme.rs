@@ -202,7 +202,7 @@ impl Story<'_> {
             .one_of(&[FaultKind::DaemonStopped, FaultKind::DaemonKilled]);
         let after = self.time(Duration::ZERO..moment * 2);
         self.add(at + after, lasts, stop, vec![host]);
-        match self.random.below(3) {
+        match self.random.below(4) {
             // It is stopped when the daemon's time is up, and goes on before the device fires.
             0 => {
                 let expiry = at + dead.saturating_sub(fire).saturating_sub(io);
@@ -212,6 +212,15 @@ impl Story<'_> {
                 self.add(from, stopped, FaultKind::WdmdStopped, vec![host]);
             }
             1 => self.add(at + after, asleep, FaultKind::Suspended, vec![host]),
+            // It is stopped then, and killed.
+            2 => {
+                let expiry = at + dead.saturating_sub(fire).saturating_sub(io);
+                let before = self.time(moment..fire / 2);
+                let from = expiry.saturating_sub(before);
+                self.add(from, lasts, FaultKind::WdmdStopped, vec![host]);
+                let killed = from + self.time(before..fire);
+                self.add(killed, lasts, FaultKind::WdmdKilled, vec![host]);
+            }
             // The daemon's last words wait in the socket while the host is suspended.
             _ => {
                 let before = self.time(moment..fire.mul_f64(0.7));

@@ -97,6 +97,8 @@ pub struct Watchdog {
     script: Script,
     /// When the script that runs was started.
     script_began: Option<Instant>,
+    /// Another process has the device open as well.
+    keeper: bool,
     /// It was killed.
     dead: bool,
     /// When it last ran.
@@ -118,9 +120,12 @@ impl Watchdog {
             ..Config::default()
         };
         #[cfg(feature = "hazards")]
-        let wdmd = real::Watchdog::with_hazards(config, hazards);
+        let (keeper, wdmd) = (
+            !hazards.contains(&real::Hazard::NoKeeper),
+            real::Watchdog::with_hazards(config, hazards),
+        );
         #[cfg(not(feature = "hazards"))]
-        let wdmd = real::Watchdog::new(config);
+        let (keeper, wdmd) = (true, real::Watchdog::new(config));
         Self {
             traits,
             wdmd,
@@ -133,6 +138,7 @@ impl Watchdog {
             empty: Suspended(0),
             script: Script::Works,
             script_began: None,
+            keeper,
             dead: false,
             ran: None,
             well_since: None,
@@ -155,19 +161,22 @@ impl Watchdog {
         self.script = script;
     }
 
-    /// It is killed, and the kernel closes its device. Not if it was stopped while it kept its device alive: closing
-    /// puts the reset off, and nobody can do anything about that.
-    pub fn die(&mut self) -> bool {
+    /// It is killed. The keeper has its device open still, unless it is killed as well: then the kernel closes the
+    /// device, so not if wdmd was stopped while it kept it alive. Closing would put the reset off, and nobody could do
+    /// anything about that.
+    pub fn die(&mut self, keeper_too: bool) -> bool {
         let in_time = match self.wdmd.device() {
             real::Device::Closed | real::Device::Left => true,
-            real::Device::Kept => self.ran_lately(),
-            real::Device::Withheld => false,
+            real::Device::Kept => !keeper_too || self.ran_lately(),
+            real::Device::Withheld => !keeper_too,
         };
         if self.dead || !in_time {
             return false;
         }
         self.dead = true;
-        self.device.process_died();
+        if keeper_too || !self.keeper {
+            self.device.process_died();
+        }
         true
     }
 

@@ -13,14 +13,17 @@ pub enum Hazard {
     DatedWhenRead,
     /// A client that is gone is no longer watched.
     GoneClientForgotten,
+    /// No other process has the device open, so that it is closed when wdmd dies.
+    NoKeeper,
 }
 
 impl Hazard {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::ClosedLate,
         Self::SuspensionUncounted,
         Self::DatedWhenRead,
         Self::GoneClientForgotten,
+        Self::NoKeeper,
     ];
 }

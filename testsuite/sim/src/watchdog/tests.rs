@@ -147,14 +147,29 @@ async fn a_script_that_fails_or_hangs_stops_the_keepalives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn killing_it_closes_the_device() {
+async fn killing_it_closes_the_device_only_with_its_keeper() {
+    for (keeper_too, fires) in [(false, 100), (true, 110)] {
+        let mut world = World::new(TRAITS);
+        world.says(80);
+        world.wdmd.run(world.now());
+        world.until(50).await;
+        assert!(world.wdmd.die(keeper_too));
+        assert_eq!(world.fires(), Some(fires));
+        assert!(!world.wdmd.die(keeper_too));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_after_it_was_stopped_it_does_not_put_the_reset_off() {
     let mut world = World::new(TRAITS);
     world.says(80);
     world.wdmd.run(world.now());
-    world.until(50).await;
-    assert!(world.wdmd.die());
-    assert_eq!(world.fires(), Some(110));
-    assert!(!world.wdmd.die());
+    world.until(20).await;
+    tokio::time::advance(Duration::from_secs(45)).await;
+    assert!(!world.wdmd.die(true), "nobody could prevent that");
+    let fires = world.fires();
+    assert!(world.wdmd.die(false));
+    assert_eq!(world.fires(), fires);
 }
 
 #[tokio::test(start_paused = true)]
