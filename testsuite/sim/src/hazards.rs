@@ -76,8 +76,11 @@ impl Hazards {
     /// What the seeds are about in which these mistakes are looked for; `None` for all seeds.
     #[must_use]
     pub fn theme(&self) -> Option<Theme> {
-        let momentary = MOMENTARY.iter().any(|one| self.sanlock.leases.has(*one));
-        momentary.then_some(Theme::Moments)
+        if MOMENTARY.iter().any(|one| self.sanlock.leases.has(*one)) {
+            return Some(Theme::Moments);
+        }
+        let keeper = self.wdmd.contains(&WdmdHazard::NoKeeper);
+        keeper.then_some(Theme::Watched)
     }
 }
 
