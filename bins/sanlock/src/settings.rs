@@ -17,6 +17,9 @@ pub struct Settings {
     pub watchdog_fire_timeout: u32,
     /// Seconds that one request on storage may take, where a lockspace does not say otherwise.
     pub io_timeout: u32,
+    /// How many hosts' sectors are read to see that a lease is free. No option sets it: in a simulation of a few
+    /// hosts a few stand for many.
+    pub first_look: u64,
     /// Seconds that processes get to stop by themselves after a lockspace failed.
     pub kill_grace_seconds: u32,
     /// Seconds that a host's bit stays set in our bitmap; `None` for six times the I/O timeout.
@@ -67,6 +70,7 @@ impl Default for Settings {
             use_watchdog: true,
             watchdog_fire_timeout: 60,
             io_timeout: 10,
+            first_look: paxos::FIRST_LOOK,
             kill_grace_seconds: 40,
             set_bitmap_seconds: None,
             renewal_history_size: 180,
@@ -145,6 +149,7 @@ impl Settings {
                 .io_timeout
                 .or(conf.io_timeout.map(u32::from))
                 .unwrap_or(default.io_timeout),
+            first_look: default.first_look,
             kill_grace_seconds: options
                 .kill_grace_seconds
                 .or(conf.kill_grace_seconds)

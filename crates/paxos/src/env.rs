@@ -48,6 +48,10 @@ impl Default for Timeouts {
     }
 }
 
+/// How many hosts' sectors the first look at a lease takes in: with the leader and the request record 64 KiB in
+/// sectors of 512 bytes, and as good as all hosts that there are.
+pub const FIRST_LOOK: u64 = 126;
+
 /// What every algorithm is called with: the host, its timeouts in one lockspace, and its writes that
 /// have not come back.
 #[derive(Debug, Clone)]
@@ -59,6 +63,8 @@ pub struct Context {
     /// Writes of this host that nobody waits for any more but that may still reach a disk. One for the
     /// whole daemon: clones share their contents.
     pub late: LateWrites,
+    /// How many hosts' sectors are read to see that a lease is free; [`FIRST_LOOK`] on a real host.
+    pub first_look: u64,
     /// Mistakes that are switched on.
     #[cfg(feature = "hazards")]
     pub hazards: Hazards,
@@ -72,6 +78,7 @@ impl Context {
             env,
             timeouts,
             late: LateWrites::default(),
+            first_look: FIRST_LOOK,
             #[cfg(feature = "hazards")]
             hazards: Hazards::default(),
         }

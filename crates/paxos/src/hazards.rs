@@ -25,6 +25,10 @@ pub enum Hazard {
     ForgetOwnProposal,
     /// The leader that each ballot reads is not looked at.
     IgnoreLeaderInBallot,
+    /// The hosts that the first look at a lease has left out are left out of the first ballot as well.
+    UnseenLeftOut,
+    /// The first look at a lease passes over our own dblock.
+    FirstLookForgetsUs,
     /// A ballot won by an older generation of our own host id counts as ours.
     IgnoreOwnGeneration,
     /// An owner that is us counts as this acquire's success whenever it was proposed.
@@ -67,7 +71,7 @@ pub enum Hazard {
 
 impl Hazard {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::OwnIoTimeoutFallback,
         Self::SilenceFromBeforeRead,
         Self::HostDeadTooShort,
@@ -77,6 +81,8 @@ impl Hazard {
         Self::IgnoreOthersProposal,
         Self::ForgetOwnProposal,
         Self::IgnoreLeaderInBallot,
+        Self::UnseenLeftOut,
+        Self::FirstLookForgetsUs,
         Self::IgnoreOwnGeneration,
         Self::AcceptOldProposal,
         Self::ReleaseClearsOthersLeader,

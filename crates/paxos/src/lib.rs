@@ -33,7 +33,7 @@ mod wait;
 pub use area::Area;
 pub use cancel::Cancel;
 pub use delta::{DeltaArea, DeltaLease};
-pub use env::{Context, Env, Timeouts};
+pub use env::{Context, Env, FIRST_LOOK, Timeouts};
 pub use error::{AcquireError, Error};
 #[cfg(feature = "hazards")]
 pub use hazards::{Hazard, Hazards};

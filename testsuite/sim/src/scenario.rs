@@ -59,6 +59,8 @@ pub struct Scenario {
     pub layout: Layout,
     /// Each host's I/O timeout, in seconds.
     pub io_timeouts: Vec<u32>,
+    /// How many hosts the first look at a lease takes in: all, or so few that others are left out.
+    pub first_look: u64,
     /// Each host's clock: millionths by which it runs fast.
     pub drifts: Vec<i64>,
     /// From the last keepalive to the reset, on all hosts.
@@ -191,6 +193,7 @@ impl Scenario {
             hosts,
             layout,
             io_timeouts,
+            first_look: Random::new(seed, 7).one_of(&[paxos::FIRST_LOOK, 1, 2, 3]),
             drifts,
             fire_timeout,
             wdmd,
@@ -212,6 +215,7 @@ impl Scenario {
             watchdog_fire_timeout: self.fire_timeout,
             kill_grace_seconds: Settings::grace_for_fire_timeout(self.fire_timeout),
             debug_cmds: DEFAULT_DEBUG_CMDS,
+            first_look: self.first_look,
             ..Settings::default()
         }
     }

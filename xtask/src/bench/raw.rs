@@ -1,7 +1,7 @@
 //! The bare input and output of the lease algorithm, without a lease: the floor below every daemon.
 //!
-//! An acquire reads the whole lease, then twice writes its own block and reads all hosts' blocks, then writes
-//! the leader; a shared one adds its mark and frees the leader. All with O_DIRECT and O_DSYNC, one after the
+//! An acquire reads the beginning of the lease, then twice writes its own block and reads all hosts' blocks, then
+//! writes the leader; a shared one adds its mark and frees the leader. The C program reads all three times. All with O_DIRECT and O_DSYNC, one after the
 //! other, as the daemons do it.
 
 use std::fs::{File, OpenOptions};
@@ -17,18 +17,21 @@ use super::lane::Lane;
 use super::space::AREA;
 
 const SECTOR: usize = 512;
+/// What an acquire of a free lease reads at first.
+const BEGINNING: usize = 128 * SECTOR;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    ReadBeginning,
     ReadLease,
     ReadSector,
     WriteSector,
 }
 
-use Step::{ReadLease, ReadSector, WriteSector};
+use Step::{ReadBeginning, ReadLease, ReadSector, WriteSector};
 
 const ACQUIRE: &[Step] = &[
-    ReadLease,
+    ReadBeginning,
     WriteSector,
     ReadLease,
     WriteSector,
@@ -37,7 +40,7 @@ const ACQUIRE: &[Step] = &[
 ];
 const RELEASE: &[Step] = &[WriteSector, ReadSector, WriteSector];
 const ACQUIRE_SHARED: &[Step] = &[
-    ReadLease,
+    ReadBeginning,
     WriteSector,
     ReadLease,
     WriteSector,
@@ -93,6 +96,9 @@ impl RawLane {
     fn run(&mut self, steps: &[Step]) -> Result<()> {
         for step in steps {
             let done = match step {
+                ReadBeginning => self
+                    .file
+                    .read_exact_at(&mut self.lease[..BEGINNING], self.offset),
                 ReadLease => self.file.read_exact_at(&mut self.lease, self.offset),
                 ReadSector => self.file.read_exact_at(&mut self.sector, self.offset),
                 WriteSector => self.file.write_all_at(&self.sector, self.offset),

@@ -166,8 +166,10 @@ impl Manager {
 
     fn made(host: Arc<dyn Host>, settings: Settings) -> Self {
         let env = Arc::new(lease::HostEnv(Arc::clone(&host)));
+        let mut context = paxos::Context::new(env, paxos::Timeouts::default());
+        context.first_look = settings.first_look;
         Self {
-            context: paxos::Context::new(env, paxos::Timeouts::default()),
+            context,
             host,
             settings,
             state: Mutex::default(),

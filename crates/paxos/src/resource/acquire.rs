@@ -45,8 +45,9 @@ pub struct Acquired {
 /// Most callers want [`acquire_exclusive`](super::acquire_exclusive) or
 /// [`acquire_shared`](super::acquire_shared).
 ///
-/// A free lease takes three reads and three writes: the whole lease, our dblock, everybody's dblocks, our
-/// dblock, everybody's dblocks, the leader. The future must not be dropped halfway; cancel it instead.
+/// A free lease takes three reads and three writes: the beginning of the lease, our dblock, everybody's dblocks,
+/// our dblock, everybody's dblocks, the leader. One that is not free is read whole before anything is written.
+/// The future must not be dropped halfway; cancel it instead.
 ///
 /// # Errors
 /// If the lease is owned by a host that may live, or by one that was faster; if it cannot be read or
@@ -109,9 +110,19 @@ pub(super) struct Attempt<'a> {
     unreleases: bool,
 }
 
+/// How much of a lease is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// The leader and the sectors of the first hosts, [`Context::first_look`] of them.
+    Beginning,
+    Whole,
+}
+
 /// What the first read of a lease tells.
 struct Start {
     view: LeaderView,
+    /// The first so many hosts were looked at.
+    hosts_seen: u64,
     largest_mbal: u64,
     /// The latest version for which any host has begun a ballot.
     latest: Lver,
@@ -129,6 +140,14 @@ impl Start {
     /// later version there, too.
     fn is_put_back(&self) -> bool {
         self.latest.0 > self.view.leader.lver.0.saturating_add(1) && !self.owner_holds
+    }
+
+    /// Whether ballots may begin for all that was seen: the lease is free, on all disks alike, and nobody is
+    /// further than that.
+    fn is_plainly_free(&self) -> bool {
+        let leader = &self.view.leader;
+        let alike = self.view.on_disks.iter().flatten().all(|on| on == leader);
+        !leader.is_owned() && alike && self.latest.0 <= leader.lver.0.saturating_add(1)
     }
 }
 
@@ -150,6 +169,13 @@ enum SecondLook {
     Changed,
 }
 
+/// Whether a ballot has failed as the lease could not be read, for another reason than that it took too long.
+fn unread(error: &Error) -> bool {
+    let step = Step::ReadDblocks;
+    matches!(error, Error::TooFewDisks { step: failed, .. } if *failed == step)
+        && !error.is_timeout()
+}
+
 /// How many ballots in a row may end for the same strange reason.
 const STRANGE_ABORTS: u32 = 8;
 
@@ -159,7 +185,7 @@ impl Attempt<'_> {
         self.lease.settle(self.ctx).await?;
         let mut restarts = 0;
         loop {
-            let start = self.read_lease().await?;
+            let start = self.look(restarts).await?;
             let must_wait = self.must_wait_for_owner(&start.view.leader)? && !start.is_put_back();
             let gone = match must_wait {
                 true => self.await_owner(&start.view).await?,
@@ -178,11 +204,38 @@ impl Attempt<'_> {
         }
     }
 
-    /// Reads the whole lease, with the sizes that it has, whatever we took them to be.
-    async fn read_lease(&mut self) -> Result<Start, Error> {
+    /// Reads what has to be known of the lease before our first ballot.
+    ///
+    /// That a lease is free shows at its beginning. The hosts whose sectors are not there are first looked at in the
+    /// first ballot, right after its opening is written, which starts anew if it should have begun otherwise
+    /// ([`Ballot::overlooked`]): our opening and theirs could have come in this order in any case. Safety never depends
+    /// on what was read before an opening, but for our own dblock and the leader: ballots look at everything again.
+    async fn look(&mut self, restarts: u32) -> Result<Start, Error> {
+        let AcquireOptions {
+            lver,
+            force,
+            keep_shared,
+            ..
+        } = self.options;
+        let we_are_there = self.us.host.0 <= self.ctx.first_look;
+        if we_are_there && restarts == 0 && lver.is_none() && !force && !keep_shared {
+            let (start, own) = self.read_lease(Extent::Beginning).await?;
+            if start.is_plainly_free() {
+                self.take_in(&start.view.leader, own);
+                return Ok(start);
+            }
+        }
+        let (start, own) = self.read_lease(Extent::Whole).await?;
+        self.take_in(&start.view.leader, own);
+        Ok(start)
+    }
+
+    /// Reads the lease with the sizes that it has, whatever we took them to be; returns our own dblock, too.
+    async fn read_lease(&mut self, extent: Extent) -> Result<(Start, Dblock), Error> {
         let mut resized = 0;
-        let (start, own) = loop {
-            let reads = self.lease.areas.iter().map(|area| self.read_disk(area));
+        loop {
+            let areas = self.lease.areas.iter();
+            let reads = areas.map(|area| self.read_disk(area, extent));
             let disks = join_all(reads).await;
             let sizes = disks
                 .iter()
@@ -193,10 +246,13 @@ impl Attempt<'_> {
                     self.lease.geometry = sizes;
                     resized += 1;
                 }
-                _ => break self.combine(disks)?,
+                _ => return self.combine(disks, extent),
             }
-        };
-        let leader = &start.view.leader;
+        }
+    }
+
+    /// Notes what the leader and our dblock say of what we did earlier.
+    fn take_in(&mut self, leader: &Leader, own: Dblock) {
         let decided = leader.lver >= self.traces.sent.lver;
         if self.named_by(leader) {
             self.exposed = true;
@@ -211,13 +267,14 @@ impl Attempt<'_> {
         if (own.lver, own.bal) >= (sent.lver, sent.bal) {
             self.traces.sent = own;
         }
-        Ok(start)
     }
 
-    async fn read_disk(&self, area: &Area) -> Result<OneDisk, Error> {
-        let read = area
-            .read(self.ctx, 0, self.lease.geometry.align.bytes())
-            .await;
+    async fn read_disk(&self, area: &Area, extent: Extent) -> Result<OneDisk, Error> {
+        let len = match extent {
+            Extent::Beginning => self.lease.geometry.ballot_read_len(self.ctx.first_look),
+            Extent::Whole => self.lease.geometry.align.bytes(),
+        };
+        let read = area.read(self.ctx, 0, len).await;
         let bytes = &read.map_err(self.lease.lease_name().io(area, "read the lease"))?;
         let leader = leader::verified(&self.lease, self.us.host, area, bytes)?;
         let mut found = OneDisk {
@@ -250,13 +307,17 @@ impl Attempt<'_> {
                 fault,
             }
         };
-        let num_hosts = self.num_hosts(leader);
+        let num_hosts = self.hosts_in(extent, leader);
         let dblocks = Dblocks::new(bytes, self.lease.geometry.sector, num_hosts)
             .map_err(damaged(HostId(num_hosts)))?;
         for (host, sector) in dblocks.iter() {
             let Some(dblock) = sector.verified().map_err(damaged(host))? else {
                 continue;
             };
+            let is_brief = extent == Extent::Beginning;
+            if is_brief && host == self.us.host && planted!(self.ctx, FirstLookForgetsUs) {
+                continue;
+            }
             found.largest_mbal = found.largest_mbal.max(dblock.mbal);
             found.latest = found.latest.max(dblock.lver);
             if host == self.us.host {
@@ -273,7 +334,11 @@ impl Attempt<'_> {
     }
 
     /// Puts the disks together: the leader of most, and our own dblock of the latest ballot.
-    fn combine(&self, disks: Vec<Result<OneDisk, Error>>) -> Result<(Start, Dblock), Error> {
+    fn combine(
+        &self,
+        disks: Vec<Result<OneDisk, Error>>,
+        extent: Extent,
+    ) -> Result<(Start, Dblock), Error> {
         let mut largest_mbal = 0;
         let mut latest = self.traces.sent.lver;
         let mut own = Dblock::default();
@@ -292,6 +357,7 @@ impl Attempt<'_> {
         }
         let view = leader::agree(&self.lease, leaders, Step::ReadLease)?;
         let start = Start {
+            hosts_seen: self.hosts_in(extent, &view.leader),
             view,
             largest_mbal,
             latest,
@@ -303,6 +369,14 @@ impl Attempt<'_> {
     /// How many hosts take part in ballots: never more than there is room for.
     fn num_hosts(&self, leader: &Leader) -> u64 {
         leader.num_hosts.min(self.lease.geometry.max_hosts())
+    }
+
+    /// How many of them, from the first one on, such a read shows.
+    fn hosts_in(&self, extent: Extent, leader: &Leader) -> u64 {
+        match extent {
+            Extent::Beginning => self.num_hosts(leader).min(self.ctx.first_look),
+            Extent::Whole => self.num_hosts(leader),
+        }
     }
 
     fn named_by(&self, leader: &Leader) -> bool {
@@ -339,6 +413,7 @@ impl Attempt<'_> {
     ) -> Result<Option<Leader>, Error> {
         let Start {
             view: mut basis,
+            mut hosts_seen,
             largest_mbal,
             latest,
             owner_holds: _,
@@ -352,7 +427,8 @@ impl Attempt<'_> {
             0 => self.lease.geometry.max_hosts(),
             max_hosts => max_hosts,
         };
-        let number_after = |largest| next_mbal(largest, max_hosts, self.us.host);
+        let us = self.us.host;
+        let number_after = |largest| next_mbal(largest, max_hosts, us);
         let mut mbal = number_after(largest_mbal).ok_or_else(|| self.exhausted("ballot number"))?;
         let mut aborts = 0;
         let mut strange = 0;
@@ -374,12 +450,28 @@ impl Attempt<'_> {
                 }
             }
             look_first = true;
-            let abort = match self.ballot(&basis, mbal, next).await {
+            let abort = match self.ballot(&basis, mbal, next, hosts_seen).await {
                 Ok(won) => return self.commit(&basis.leader, won).await,
-                Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Failed(error)) => {
+                    // What the first look left out cannot be read: told as by a first read of everything.
+                    let opened = self.traces.sent.bal < mbal && unread(&error);
+                    if opened && hosts_seen < self.num_hosts(&basis.leader) {
+                        self.read_lease(Extent::Whole).await?;
+                    }
+                    return Err(error);
+                }
                 Err(Stop::Aborted(abort)) => abort,
             };
             tracing::debug!(lease = %self.lease.lease_name(), %next, mbal, ?abort, "ballot aborted");
+            hosts_seen = self.num_hosts(&basis.leader);
+            if let Abort::Overlooked { mbal: theirs, lver } = abort {
+                // Now everybody was looked at, and the leader is what it was.
+                next = next.max(lver);
+                mbal = number_after(largest_mbal.max(theirs))
+                    .ok_or_else(|| self.exhausted("ballot number"))?;
+                look_first = false;
+                continue;
+            }
             aborts += 1;
             if !matches!(abort, Abort::LargerMbal { .. }) {
                 strange += 1;
@@ -401,12 +493,17 @@ impl Attempt<'_> {
             if let Abort::LargerLver { lver, .. } = abort {
                 next = next.max(lver);
             }
-            mbal = next_mbal(largest, max_hosts, self.us.host)
-                .ok_or_else(|| self.exhausted("ballot number"))?;
+            mbal = number_after(largest).ok_or_else(|| self.exhausted("ballot number"))?;
         }
     }
 
-    async fn ballot(&mut self, basis: &LeaderView, mbal: u64, lver: Lver) -> Result<Dblock, Stop> {
+    async fn ballot(
+        &mut self,
+        basis: &LeaderView,
+        mbal: u64,
+        lver: Lver,
+        hosts_seen: u64,
+    ) -> Result<Dblock, Stop> {
         let opening = opening(self.ctx, mbal, lver, &self.traces.sent);
         let ballot = Ballot {
             ctx: self.ctx,
@@ -415,6 +512,7 @@ impl Attempt<'_> {
             liveness: self.liveness,
             basis,
             num_hosts: self.num_hosts(&basis.leader),
+            hosts_seen,
             keep_shared: self.options.keep_shared,
         };
         let result = ballot.run(opening, &mut self.traces).await;
@@ -550,7 +648,7 @@ impl Attempt<'_> {
                     host: self.us.host,
                 })
             }
-            Abort::LargerMbal { .. } | Abort::LeaderChanged => None,
+            Abort::LargerMbal { .. } | Abort::Overlooked { .. } | Abort::LeaderChanged => None,
         }
     }
 

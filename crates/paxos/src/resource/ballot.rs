@@ -52,6 +52,9 @@ pub(super) enum Abort {
     LargerLver { host: HostId, lver: Lver },
     /// A host is in a later ballot for the same version.
     LargerMbal { mbal: u64 },
+    /// Hosts that nobody had looked at before are in a ballot of this number and in one for this version, after
+    /// which ours would have begun otherwise.
+    Overlooked { mbal: u64, lver: Lver },
     /// The leader is not what it was.
     LeaderChanged,
     /// Our own dblock is not what we have just written, on disk number `disk`.
@@ -80,6 +83,8 @@ pub(super) struct Ballot<'a> {
     /// The leader that says that the lease may be taken.
     pub(super) basis: &'a LeaderView,
     pub(super) num_hosts: u64,
+    /// The first so many of them were looked at before the ballot began.
+    pub(super) hosts_seen: u64,
     /// We hold the lease shared and keep it so.
     pub(super) keep_shared: bool,
 }
@@ -120,7 +125,11 @@ impl Ballot<'_> {
         let mut ours = opening;
         traces.sent = ours;
         let mut best: Option<Dblock> = None;
-        for (disk, view) in self.write_and_read(&ours, true).await? {
+        let disks = self.write_and_read(&ours, true).await?;
+        if let Some(abort) = self.overlooked(&disks, &ours) {
+            return Err(Stop::Aborted(abort));
+        }
+        for (disk, view) in disks {
             let seen = |host, dblock: &Dblock| {
                 let taken_over = host == self.us.host || !planted!(self.ctx, IgnoreOthersProposal);
                 let better = best.is_none_or(|best| dblock.bal > best.bal);
@@ -228,6 +237,35 @@ impl Ballot<'_> {
         })
     }
 
+    /// What the hosts tell that were not looked at before, if with that we would have begun otherwise: with a later
+    /// version or, as the C program counts the dblocks of all versions, with a larger number.
+    ///
+    /// A changed leader and damaged dblocks are left to [`Ballot::look`].
+    fn overlooked(&self, disks: &[(usize, Buffer)], ours: &Dblock) -> Option<Abort> {
+        let (mut mbal, mut lver) = (0, Lver(0));
+        for (disk, view) in disks {
+            let dblocks = Dblocks::new(view, self.lease.geometry.sector, self.num_hosts).ok()?;
+            if self.basis.is_outdated_by(*disk, view) {
+                return None;
+            }
+            for (_, sector) in dblocks.iter().filter(|(host, _)| !self.was_seen(*host)) {
+                if let Some(dblock) = sector.verified().ok()? {
+                    mbal = mbal.max(dblock.mbal);
+                    lver = lver.max(dblock.lver);
+                }
+            }
+        }
+        // Ours is the first number of its round, but for our own place in it.
+        let round = ours.mbal.saturating_sub(self.us.host.0);
+        let otherwise = lver > ours.lver || (mbal != 0 && mbal >= round);
+        let ignored = planted!(self.ctx, UnseenLeftOut);
+        (otherwise && !ignored).then_some(Abort::Overlooked { mbal, lver })
+    }
+
+    fn was_seen(&self, host: HostId) -> bool {
+        host.0 <= self.hosts_seen
+    }
+
     /// Looks at all hosts' sectors as read on one disk after `ours` was written there.
     ///
     /// Ends the ballot if it must not go on; shows the dblocks of the same version to `seen`, ours too.
@@ -276,6 +314,9 @@ impl Ballot<'_> {
                     ..*ours
                 };
                 seen(host, &dblock);
+                continue;
+            }
+            if !self.was_seen(host) && planted!(self.ctx, UnseenLeftOut) {
                 continue;
             }
             self.check_other(host, &dblock, ours)?;

@@ -10,6 +10,7 @@ mod world;
 
 use host::Script;
 use host::Step::{Downgrade, Exclusive, Shared, Upgrade};
+use paxos::Context;
 use search::{Plan, Report, explore, retell};
 use world::Faults;
 
@@ -48,6 +49,37 @@ fn must_hold(name: &str, plan: Plan) -> Report {
 #[test]
 fn two_ballots_each() {
     assert!(must_hold("exclusive against exclusive", PLAN).exhausted);
+}
+
+/// The first look of host 1 leaves host 2 out.
+#[test]
+fn with_hosts_that_the_first_look_leaves_out() {
+    let configure = |ctx: &mut Context| ctx.first_look = 1;
+    let plan = Plan { configure, ..PLAN };
+    assert!(must_hold("host 2 unseen", plan).exhausted);
+    let errors = Faults { errors: 1, ..NONE };
+    let crashes = Faults { crashes: 1, ..NONE };
+    let torn = Faults {
+        torn_reads: true,
+        ..NONE
+    };
+    for faults in [errors, crashes, torn] {
+        let back_offs = 1;
+        let plan = Plan {
+            faults,
+            back_offs,
+            ..plan
+        };
+        assert!(must_hold(&format!("host 2 unseen, {faults:?}"), plan).exhausted);
+    }
+    let scripts: &[Script] = &[&[Exclusive, Exclusive], &[Exclusive, Exclusive]];
+    let limit = if deep() { u64::MAX } else { 8_000 };
+    let plan = Plan {
+        scripts,
+        limit,
+        ..plan
+    };
+    must_hold("two against two, host 2 unseen", plan);
 }
 
 #[test]
@@ -165,7 +197,7 @@ fn with_hosts_that_come_back() {
 #[cfg(feature = "hazards")]
 mod hazards {
     use super::*;
-    use paxos::{Context, Hazard};
+    use paxos::Hazard;
 
     macro_rules! plant {
         ($($hazard:ident),*) => {
@@ -230,6 +262,26 @@ mod hazards {
             "release without dblock",
             Plan {
                 configure: plant!(ReleaseWithoutDblock),
+                ..PLAN
+            },
+        );
+        must_be_found(
+            "hosts that the first look leaves out",
+            Plan {
+                configure: |ctx| {
+                    ctx.first_look = 1;
+                    ctx.hazards = [Hazard::UnseenLeftOut].into_iter().collect();
+                },
+                ..PLAN
+            },
+        );
+        must_be_found(
+            "first look without us",
+            Plan {
+                scripts: &[&[Exclusive, Exclusive], &[Exclusive]],
+                faults: errors,
+                back_offs: 1,
+                configure: plant!(FirstLookForgetsUs),
                 ..PLAN
             },
         );

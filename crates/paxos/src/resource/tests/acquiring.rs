@@ -16,7 +16,7 @@ async fn a_free_lease_takes_three_reads_and_three_writes() {
     for geometry in Geometry::ALL {
         let (world, ctx) = (World::new(geometry), context(10));
         let (start, acquired) = (Instant::now(), acquire(&world, &ctx).await.unwrap());
-        assert_eq!(world.requests(), "R A, W 2, R A, W 2, R A, W 0");
+        assert_eq!(world.requests(), "R 0+128, W 2, R A, W 2, R A, W 0");
         assert_eq!(start.elapsed(), Duration::ZERO);
         let leader = acquired.held.leader;
         assert_eq!(leader, world.leader());
@@ -44,7 +44,7 @@ async fn ballots_of_few_hosts_read_little() {
     let (world, ctx) = (World::new(SMALL), context(10));
     world.set_leader(|leader| leader.num_hosts = 16);
     acquire(&world, &ctx).await.unwrap();
-    assert_eq!(world.requests(), "R A, W 2, R 0+32, W 2, R 0+32, W 0");
+    assert_eq!(world.requests(), "R 0+128, W 2, R 0+32, W 2, R 0+32, W 0");
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +67,7 @@ async fn what_we_have_left_is_ours_to_take() {
         world.set_owner(1, generation, 4);
         let acquired = acquire(&world, &ctx).await.unwrap();
         assert_eq!(acquired.held.leader.lver, Lver(5));
-        assert_eq!(world.requests(), "R A, W 2, R A, W 2, R A, W 0");
+        assert_eq!(world.requests(), "R 0+128, R A, W 2, R A, W 2, R A, W 0");
     }
 }
 
@@ -107,7 +107,7 @@ async fn a_live_owner_keeps_its_lease() {
         error.to_string().contains("host 2 in generation 3"),
         "{error}"
     );
-    assert_eq!(world.requests(), "R A, R -");
+    assert_eq!(world.requests(), "R 0+128, R A, R -");
 
     // Our last scan did not, but its lease has changed since.
     world.scanned(2, 980, 990);
@@ -124,7 +124,10 @@ async fn an_owner_that_has_left_or_come_back_has_lost_its_lease() {
         world.scanned(2, 990, 990);
         let acquired = acquire(&world, &ctx).await.unwrap();
         assert_eq!(acquired.held.leader.lver, Lver(5));
-        assert_eq!(world.requests(), "R A, R -, R 0, W 2, R A, W 2, R A, W 0");
+        assert_eq!(
+            world.requests(),
+            "R 0+128, R A, R -, R 0, W 2, R A, W 2, R A, W 0"
+        );
     }
 }
 
@@ -203,7 +206,7 @@ async fn a_change_of_owner_during_the_wait_starts_it_anew() {
     assert_eq!(acquired.held.leader.lver, Lver(5));
     assert_eq!(
         world.requests(),
-        "R A, R -, R 0, R A, W 2, R A, W 2, R A, W 0"
+        "R 0+128, R A, R -, R 0, R A, W 2, R A, W 2, R A, W 0"
     );
 }
 
@@ -220,13 +223,13 @@ async fn who_does_not_wait_is_told_for_how_long_to_wait() {
     let error = acquire_with(&world, &ctx, &options).await.unwrap_err();
     assert_eq!(error.code(), -247);
     assert_eq!(error.error.owner().unwrap().dead_in, Some(101));
-    assert_eq!(world.requests(), "R A, R -");
+    assert_eq!(world.requests(), "R 0+128, R A, R -");
 
     // Without a scan one more look is needed to tell that it is silent.
     world.seen.lock().unwrap().clear();
     let error = acquire_with(&world, &ctx, &options).await.unwrap_err();
     assert_eq!(error.code(), -247);
-    assert_eq!(world.requests(), "R A, R -, R 0, R -");
+    assert_eq!(world.requests(), "R 0+128, R A, R -, R 0, R -");
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,13 +245,13 @@ async fn a_live_owner_that_says_so_in_its_dblock_has_released() {
     // It wrote the leader itself: then its dblock is not asked.
     world.set_dblock(2, released(4));
     assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -243);
-    assert_eq!(world.requests(), "R A, R -");
+    assert_eq!(world.requests(), "R 0+128, R A, R -");
     // Another host wrote it, but what was released was an older version, or nothing.
     world.set_leader(|leader| leader.write_id = HostId(9));
     for dblock in [released(3), proposal(2, 2, 2, 4)] {
         world.set_dblock(2, dblock);
         assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -243);
-        assert_eq!(world.requests(), "R A, R -, R 3");
+        assert_eq!(world.requests(), "R 0+128, R A, R -, R 3");
     }
     // This version was, or the dblock was wiped as the C program does after an error.
     for dblock in [
@@ -265,7 +268,7 @@ async fn a_live_owner_that_says_so_in_its_dblock_has_released() {
         acquire(&world, &ctx).await.unwrap();
         assert_eq!(
             world.requests(),
-            "R A, R -, R 3, R 0, W 2, R A, W 2, R A, W 0"
+            "R 0+128, R A, R -, R 3, R 0, W 2, R A, W 2, R A, W 0"
         );
     }
 }
@@ -366,7 +369,7 @@ async fn what_is_no_lease_of_ours_is_refused() {
         let error = acquire(&world, &ctx).await.unwrap_err();
         assert_eq!((error.code(), error.undo.is_none()), (code, true));
         assert!(error.to_string().contains("/mem"), "{error}");
-        assert_eq!(world.requests(), "R A");
+        assert_eq!(world.requests(), "R 0+128");
     }
 }
 
@@ -376,8 +379,115 @@ async fn a_damaged_dblock_is_named() {
     world.set_dblock(1234, proposal(1, 1, 3, 1));
     world.damage(1234);
     let error = acquire(&world, &ctx).await.unwrap_err();
-    assert_eq!(error.code(), -214);
+    assert_eq!((error.code(), error.undo.is_none()), (-214, true));
     assert!(error.to_string().contains("host 1234"), "{error}");
+    // Where the first look sees it nothing has been written.
+    let (world, ctx) = (World::new(SMALL), context(10));
+    world.set_dblock(126, proposal(1, 1, 3, 1));
+    world.damage(126);
+    assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -214);
+    assert_eq!(world.requests(), "R 0+128");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_end_cannot_be_read_is_named_as_such() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    world.disk.fail(2, Fault::Error);
+    world.disk.fail(3, Fault::Error);
+    let error = acquire(&world, &ctx).await.unwrap_err();
+    assert_eq!((error.code(), error.undo.is_none()), (-5, true));
+    assert_eq!(world.requests(), "R 0+128, W 2, R A, R A");
+    // A second failure of the same kind is one of the ballot.
+    world.disk.fail(2, Fault::Error);
+    assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -210);
+}
+
+/// An acquire that looks at the beginning first, and one that looks at everything: both end alike.
+#[tokio::test(start_paused = true)]
+async fn a_first_look_that_leaves_hosts_out_changes_nothing() {
+    let released = |dblock| Dblock {
+        flags: Dblock::RELEASED,
+        ..dblock
+    };
+    let (once, twice) = (
+        "R 0+128, W 2, R A, W 2, R A, W 0",
+        "R 0+128, W 2, R A, W 2, R A, W 2, R A, W 0",
+    );
+    // The dblock of a host that is left out, and what that costs.
+    let cases = [
+        (127, proposal(127, 127, 127, 0), twice),
+        (127, proposal(6127, 6127, 127, 3), twice),
+        (127, released(proposal(4127, 4127, 127, 3)), twice),
+        (127, proposal(3127, 3127, 127, 3), once),
+        (2000, proposal(4000, 4000, 2000, 3), twice),
+        // In the ballot for the next version: one that has not proposed, one that has, and one for another host.
+        (300, proposal(4300, 0, 0, 4), twice),
+        (300, proposal(2300, 2300, 300, 4), once),
+        (300, proposal(8300, 8300, 9, 4), twice),
+        // Far ahead of a leader that was put back.
+        (300, proposal(2300, 2300, 300, 7), twice),
+        (1999, proposal(9999, 9999, 1999, 9), twice),
+    ];
+    for (host, theirs, requests) in cases {
+        let mut disks = Vec::new();
+        let before = proposal(2001, 2001, 1, 3);
+        for first_look in [crate::FIRST_LOOK, 0] {
+            let (world, mut ctx) = (World::new(SMALL), context(10));
+            ctx.first_look = first_look;
+            world.set_leader(|leader| leader.lver = Lver(3));
+            if theirs.lver != Lver(0) {
+                world.set_dblock(1, before);
+            }
+            world.set_dblock(host, theirs);
+            let start = Instant::now();
+            let result = acquire(&world, &ctx).await;
+            let result = result.map_err(|error| (error.code(), error.undo.is_some()));
+            assert_eq!(start.elapsed(), Duration::ZERO, "no back-off");
+            let asked = world.requests();
+            if first_look == 0 {
+                assert_eq!(asked, "R A, W 2, R A, W 2, R A, W 0");
+            } else {
+                assert_eq!(asked, requests, "{host} {theirs:?}");
+            }
+            let leader = result.map(|acquired| acquired.held.leader);
+            disks.push((leader, world.disk.peek(RESOURCE, 1 << 20)));
+        }
+        assert!(disks[0] == disks[1], "{host} {theirs:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_beyond_the_first_look_reads_everything() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let (lease, options) = (world.lease(), AcquireOptions::default());
+    let us = member(127, 1);
+    let acquired = acquire_owner(&ctx, &lease, us, &world, &options, &Cancel::new()).await;
+    acquired.unwrap();
+    assert_eq!(world.requests(), "R A, W 128, R A, W 128, R A, W 0");
+}
+
+/// What we have accepted for the next version, and that we had given it up, is in our own dblock only.
+#[tokio::test(start_paused = true)]
+async fn the_first_look_finds_what_we_have_left() {
+    let (world, ctx) = (World::new(SMALL), context(10));
+    let ours = Dblock {
+        flags: Dblock::RELEASED,
+        ..proposal(4001, 2001, 9, 1)
+    };
+    world.set_dblock(1, ours);
+    world.disk.before(2, |disk| {
+        let opening = Dblock::decode(&disk.peek(RESOURCE + 1024, 512));
+        let opening = opening.unwrap().record;
+        assert_eq!((opening.mbal, opening.bal), (6001, 2001));
+        assert_eq!((opening.inp, opening.is_released()), (HostId(9), false));
+    });
+    world.disk.fail(4, Fault::Error);
+    let error = acquire(&world, &ctx).await.unwrap_err();
+    assert!(
+        error.undo.is_some(),
+        "that it is given up has to be said again"
+    );
+    assert_eq!(world.requests(), "R 0+128, W 2, R A, W 2, R A");
 }
 
 #[tokio::test(start_paused = true)]
@@ -418,5 +528,5 @@ async fn nothing_is_written_once_our_host_id_may_be_lost() {
     world.ours.store(false, Ordering::Relaxed);
     let error = acquire(&world, &ctx).await.unwrap_err();
     assert_eq!((error.code(), error.undo.is_none()), (-28, true));
-    assert_eq!(world.requests(), "R A");
+    assert_eq!(world.requests(), "R 0+128");
 }

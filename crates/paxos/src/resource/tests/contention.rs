@@ -48,10 +48,10 @@ async fn a_proposal_that_may_have_been_chosen_is_committed() {
 #[tokio::test(start_paused = true)]
 async fn a_larger_ballot_is_given_way_to() {
     for (number, requests) in [
-        (READ_2, "R A, W 2, R A, R 0, W 2, R A, W 2, R A, W 0"),
+        (READ_2, "R 0+128, W 2, R A, R 0, W 2, R A, W 2, R A, W 0"),
         (
             READ_3,
-            "R A, W 2, R A, W 2, R A, R 0, W 2, R A, W 2, R A, W 0",
+            "R 0+128, W 2, R A, W 2, R A, R 0, W 2, R A, W 2, R A, W 0",
         ),
     ] {
         let (world, ctx) = (World::new(SMALL), context(10));
@@ -106,7 +106,7 @@ async fn another_host_that_won_meanwhile_is_the_owner() {
     assert_eq!((error.code(), error.undo.is_none()), (-244, true));
     assert_eq!(
         world.requests(),
-        "R A, W 2, R A, R 0",
+        "R 0+128, W 2, R A, R 0",
         "the leader that came along told it"
     );
 }
@@ -133,7 +133,7 @@ async fn our_proposal_committed_by_another_host_is_a_success() {
     let acquired = acquire(&world, &ctx).await.unwrap();
     assert_eq!(acquired.held.leader.write_id, HostId(2));
     assert_eq!(acquired.held.leader, world.leader());
-    assert_eq!(world.requests(), "R A, W 2, R A, W 2, R A, R 0");
+    assert_eq!(world.requests(), "R 0+128, W 2, R A, W 2, R A, R 0");
 }
 
 /// Another host commits what an earlier attempt or generation of ours has proposed and given up.

@@ -53,7 +53,7 @@ async fn every_disk_gets_everything() {
         let ((disks, lease), ctx) = (disks(count), context(10));
         let mut held = acquire(&ctx, &lease).await.unwrap();
         for disk in &disks {
-            assert_eq!(disk.requests(0, SMALL), "R A, W 2, R A, W 2, R A, W 0");
+            assert_eq!(disk.requests(0, SMALL), "R 0+128, W 2, R A, W 2, R A, W 0");
             assert_eq!(disk.leader(0), held.leader);
         }
         release(&ctx, &mut held, None).await.unwrap();

@@ -36,7 +36,7 @@ async fn a_shared_hold_is_a_mark_and_a_free_leader() {
     let mut held = shared(&world, &ctx, 1).await.unwrap();
     assert_eq!(
         world.requests(),
-        "R A, W 2, R A, W 2, R A, W 0, W 2, R 0, W 0, W 2"
+        "R 0+128, W 2, R A, W 2, R A, W 0, W 2, R 0, W 0, W 2"
     );
     assert_eq!(held.mode, Mode::Shared);
     assert!(!world.leader().is_owned());
@@ -142,7 +142,7 @@ async fn an_owner_that_our_own_ballot_made_and_that_stays_is_left_in_peace() {
     let error = shared(&world, &ctx, 1).await.unwrap_err();
     assert_eq!((error.code(), error.undo.is_none()), (-243, true));
     assert_eq!(world.leader().owner_id, HostId(7));
-    assert!(world.requests().ends_with("W 0, R A, R -, R 8"));
+    assert!(world.requests().ends_with("W 0, R 0+128, R A, R -, R 8"));
     // Whoever wants it alone has been answered at once.
     let (world, ctx) = (World::new(SMALL), context(10));
     proposed_by(&world, 7);
@@ -205,7 +205,7 @@ async fn the_marks_of_dead_hosts_are_cleared() {
         // Mode block, delta lease, mode block, write.
         assert_eq!(
             world.requests(),
-            "R A, W 2, R A, W 2, R A, W 0, R 3, R -, R 3, W 3"
+            "R 0+128, W 2, R A, W 2, R A, W 0, R 3, R -, R 3, W 3"
         );
     }
     // One second less is not enough, nor is it with a larger timeout in the lease itself.
@@ -254,7 +254,7 @@ async fn a_mark_is_looked_at_again_before_it_is_cleared() {
     exclusive(&world, &ctx).await.unwrap();
     assert_eq!(
         world.requests(),
-        "R A, W 2, R A, W 2, R A, W 0, R 3, R -, R 3"
+        "R 0+128, W 2, R A, W 2, R A, W 0, R 3, R -, R 3"
     );
 
     // Its delta lease cannot be read: then nothing is known.
