@@ -19,6 +19,7 @@ mod read;
 mod release;
 mod request;
 mod shared;
+mod start;
 #[cfg(test)]
 mod tests;
 
