@@ -4,6 +4,7 @@
 //! connection can be handed over.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -122,7 +123,7 @@ impl Connection {
             if let Some(packet) = packet.map_err(invalid)? {
                 return Ok(Some(packet));
             }
-            let mut ready = self.stream.readable().await?;
+            let mut ready = poll_fn(|context| self.stream.poll_read_ready(context)).await?;
             let mut buffer = [0; READ];
             let count = match ready.get_inner().read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -155,7 +156,11 @@ impl Connection {
         let bytes = packet
             .encode()
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        self.unsent.borrow_mut().extend_from_slice(&bytes);
+        if !self.unsent.borrow().is_empty() {
+            self.unsent.borrow_mut().extend_from_slice(&bytes);
+        } else {
+            self.unsent.replace(bytes);
+        }
         self.flush().await
     }
 

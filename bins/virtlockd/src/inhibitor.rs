@@ -4,13 +4,15 @@
 //! the connection is made here, as zbus would make it in a thread of its own, and it ends as soon as logind has
 //! answered. What counts is the descriptor that logind sent. Where there is no bus or no logind, nothing happens.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 use zbus::Address;
@@ -25,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// When they are asked again that could not be asked.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// How long nothing must be held before the shutdown may go on: a guest that is paused and resumed is not worth a word
-/// to logind.
+/// How long after the last release it is looked again whether nothing is held: a guest that is paused and resumed is not
+/// worth a word to logind.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// What, who, why and how.
@@ -52,28 +54,46 @@ enum NotInhibited {
     Late(#[from] tokio::time::error::Elapsed),
 }
 
-/// Sees to it as long as the daemon runs. `held` says whether there are locks.
-pub(crate) async fn run(mut held: watch::Receiver<bool>) {
-    loop {
-        // An error of `held` is the daemon's end.
-        if held.wait_for(|held| *held).await.is_err() {
-            return;
+/// Whether locks are held. That it changes costs next to nothing, as it may with each call.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    now: Cell<bool>,
+    changed: Notify,
+}
+
+impl Held {
+    /// Tells whether they are.
+    pub(crate) fn set(&self, now: bool) {
+        if self.now.replace(now) != now {
+            self.changed.notify_one();
         }
+    }
+
+    /// Waits until they are, or are not. There is one that waits.
+    async fn until(&self, wanted: bool) {
+        while self.now.get() != wanted {
+            self.changed.notified().await;
+        }
+    }
+}
+
+/// Sees to it as long as the daemon runs.
+pub(crate) async fn run(held: Rc<Held>) {
+    loop {
+        held.until(true).await;
         let inhibited = async { timeout(PATIENCE, inhibit()).await? };
         match inhibited.await {
             Ok(_inhibitor) => {
                 debug!(target: TARGET, "a shutdown waits until no lock is held");
-                while held.wait_for(|held| !*held).await.is_ok() {
-                    let again = held.wait_for(|held| *held);
-                    if timeout(QUIET, again).await.is_err() {
-                        break;
-                    }
+                while held.now.get() {
+                    held.until(false).await;
+                    sleep(QUIET).await;
                 }
             }
             Err(why) => {
                 debug!(target: TARGET, "a shutdown will not wait for guests: {why}");
                 tokio::select! {
-                    _ = held.wait_for(|held| !*held) => {}
+                    () = held.until(false) => {}
                     () = sleep(AGAIN) => {}
                 }
                 // Never in quick succession.

@@ -12,13 +12,14 @@ use fcntl::{LockTable, OwnerPid};
 use libvirt_rpc::server::{Call, Incoming, Served};
 use libvirt_rpc::{Packet, Program, admin};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use crate::admin_program;
 use crate::clients::{Clients, Peer};
 use crate::connection::{self, Connection};
 use crate::holders;
+use crate::inhibitor::Held;
 use crate::lock_program::{self, Locks};
 use crate::logging::Log;
 use crate::owner;
@@ -87,15 +88,14 @@ pub(crate) struct Server {
     ending: RefCell<Vec<EndingOwner>>,
     /// Somebody came or went.
     changed: Notify,
-    stop: watch::Sender<bool>,
-    /// Whether locks are held.
-    held: watch::Sender<bool>,
+    /// Whether all connections are to end.
+    is_ending: Cell<bool>,
+    held: Rc<Held>,
 }
 
 impl Server {
     /// Without connections, of which the lock and the admin service may have so many.
     pub(crate) fn new(most: [u32; 2], log: Log, timeout: Duration) -> Rc<Self> {
-        let (stop, _) = watch::channel(false);
         Rc::new(Self {
             locks: RefCell::default(),
             clients: most.map(Clients::new),
@@ -107,8 +107,8 @@ impl Server {
             connections: RefCell::default(),
             ending: RefCell::default(),
             changed: Notify::new(),
-            stop,
-            held: watch::Sender::new(false),
+            is_ending: Cell::new(false),
+            held: Rc::default(),
         })
     }
 
@@ -160,7 +160,10 @@ impl Server {
 
     /// Ends all connections and, if they held locks, their owners, however long that takes.
     pub(crate) async fn end(&self) {
-        self.stop.send_replace(true);
+        self.is_ending.set(true);
+        for connection in self.connections.borrow().values() {
+            connection.peer.close.notify_one();
+        }
         while self.busy.get() > 0 {
             self.changed.notified().await;
         }
@@ -216,14 +219,13 @@ impl Server {
     }
 
     /// Tells whether locks are held.
-    pub(crate) fn held(&self) -> watch::Receiver<bool> {
-        self.held.subscribe()
+    pub(crate) fn held(&self) -> Rc<Held> {
+        Rc::clone(&self.held)
     }
 
     fn see_what_is_held(&self) {
         let is_held = self.locks.borrow().table.resources().next().is_some();
-        self.held
-            .send_if_modified(|held| std::mem::replace(held, is_held) != is_held);
+        self.held.set(is_held);
     }
 
     /// The clients of a service.
@@ -266,6 +268,9 @@ impl Server {
     /// Answers a client, which is on the list of clients, until one of the two has enough.
     pub(crate) fn serve(self: &Rc<Self>, connection: Connection) {
         let connection = Rc::new(connection);
+        if self.is_ending.get() {
+            connection.peer.close.notify_one();
+        }
         let key = (connection.service, connection.id);
         // Before anything is waited for, so that it is handed over whenever that is.
         self.connections
@@ -283,10 +288,8 @@ impl Server {
 
     async fn until_closed(&self, connection: Rc<Connection>) {
         let pid = connection.pid();
-        let mut stop = self.stop.subscribe();
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => {}
             () = connection.peer.close.notified() => {}
             ended = self.talk(&connection) => {
                 if let Err(failed) = ended {

@@ -102,8 +102,7 @@ impl Site<'_> {
             Ok(runtime) => runtime,
             Err(error) => held::stay(&error.to_string(), &inheritance),
         };
-        let local = tokio::task::LocalSet::new();
-        runtime.block_on(local.run_until(async {
+        runtime.block_on(async {
             let limits = [conf.max_clients, conf.admin_max_clients];
             let server = Server::new(limits, log, self.timeout());
             let taken = arrive::take_over(&server, state, inherited);
@@ -123,7 +122,7 @@ impl Site<'_> {
             running
                 .until_end(ready.as_ref(), self, pid_file.as_ref())
                 .await;
-        }));
+        });
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal as NixSignal;
 use nix::sys::stat::{Mode, umask};
 use tokio::net::UnixListener;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -163,9 +164,8 @@ fn start(
         Ok(runtime) => runtime,
         Err(why) => ready.fail(&format!("virtlockd: {why}"), Failure::INIT),
     };
-    let local = tokio::task::LocalSet::new();
     let mut ready = Some(ready);
-    let ended = runtime.block_on(local.run_until(async {
+    let ended = runtime.block_on(async {
         let limits = [conf.max_clients, conf.admin_max_clients];
         let server = Server::new(limits, log, site.timeout());
         listen(&server, paths, sockets)?;
@@ -177,7 +177,7 @@ fn start(
             .until_end(ready.as_ref(), &site, Some(&pid_file))
             .await;
         Ok(())
-    }));
+    });
     drop(pid_file);
     match (ended, ready) {
         (Err(Failure(status, why)), Some(ready)) => {
@@ -187,10 +187,12 @@ fn start(
     }
 }
 
-pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// In which tasks are this thread's from the start. In a `LocalSet` each that is woken would wake the daemon's main one as
+/// well, which waits for signals and much else.
+pub(crate) fn runtime() -> std::io::Result<LocalRuntime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
 }
 
 /// `--check-config`
