@@ -20,7 +20,8 @@ pub(crate) mod state;
 
 const TARGET: &str = "locking.lock_daemon";
 
-/// Signals that must not end the process, and with it the locks, while no program is there to handle them.
+/// Signals that must not end the process, and with it the locks, while no program is there to handle them: they wait, or
+/// are ignored if the next program would let them wait for ever.
 pub(crate) const MUTED: [nix::sys::signal::Signal; 5] = {
     use nix::sys::signal::Signal;
     [

@@ -47,10 +47,8 @@ impl Site<'_> {
         state: Result<State, String>,
         inherited: std::io::Result<Inherited>,
     ) -> Result<(), Failure> {
-        // Without handlers these would end the process.
-        for signal in reexec::MUTED {
-            let _ = daemon::signals::ignore(signal);
-        }
+        // Without handlers these would end the process. They wait until there are some.
+        let _ = daemon::signals::block_in_this_thread(&reexec::MUTED);
         let conf = read_conf(self.options.config.as_deref(), &self.paths.config);
         let (conf, wrong_conf) = match conf {
             Ok(loaded) => (loaded.conf, None),

@@ -27,8 +27,9 @@ use crate::logging::{self, Output, Priority};
 use crate::options::{self, Options, Order};
 use crate::paths::Paths;
 use crate::pid_file::PidFile;
+use crate::reexec::MUTED;
 use crate::reexec::arrive::{self, Left};
-use crate::reexec::invocation::Invocation;
+use crate::reexec::invocation::{self, Invocation};
 use crate::server::{Listener, Server, Service};
 use crate::site::Site;
 
@@ -70,6 +71,9 @@ pub(crate) fn main() -> ExitCode {
         Ok(Order::Run(options)) => options,
         Ok(Order::Version) => {
             daemon::console::out(format_args!("{name} (libvirt) {VERSION}"));
+            if std::env::var_os(invocation::ASKED).is_some() {
+                daemon::console::out(format_args!("{}", invocation::UNBLOCKS));
+            }
             return ExitCode::SUCCESS;
         }
         Ok(Order::List { as_json }) => {
@@ -400,6 +404,9 @@ impl Running {
             .map_err(|why| Failure(Failure::SIGNAL, why.to_string()))?;
         let ends = kinds.into_iter().map(handle).collect::<Result<_, _>>()?;
         let reload = handle(SignalKind::user_defined1())?;
+        // Those that have come while there were no handlers come now.
+        daemon::signals::unblock_in_this_thread(&MUTED)
+            .map_err(|why| Failure(Failure::SIGNAL, why.to_string()))?;
         info!(target: TARGET, "libvirt version: {VERSION}, ready");
         Ok(Self {
             server,
@@ -426,6 +433,8 @@ impl Running {
             std::future::pending().await
         };
         tokio::select! {
+            // Who is asked to end does not hand over any more.
+            biased;
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             _ = quit.recv() => {}

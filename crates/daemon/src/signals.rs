@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 
 use crate::Error;
 
@@ -49,6 +49,32 @@ impl Drop for Ignored {
             // be set before.
             let _ = unsafe { sigaction(*signal, before) };
         }
+    }
+}
+
+/// Signals that are kept from this thread as long as this lives, and come then.
+///
+/// A program that is executed meanwhile begins with them blocked, and gets those that have come when it unblocks them.
+#[derive(Debug)]
+pub struct Blocked(SigSet);
+
+impl Blocked {
+    /// Begins.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn begin(signals: &[Signal]) -> Result<Self, Error> {
+        let set: SigSet = signals.iter().copied().collect();
+        set.thread_swap_mask(SigmaskHow::SIG_BLOCK)
+            .map(Self)
+            .map_err(|error| Error::os("block signals", error))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // It cannot fail: it is what was in effect before.
+        let _ = self.0.thread_set_mask();
     }
 }
 
@@ -140,6 +166,20 @@ mod tests {
             _ => "default",
         }
         .to_owned()
+    }
+
+    #[test]
+    fn blocked_for_a_while() {
+        let mask = || SigSet::thread_get_mask().unwrap();
+        let before = mask();
+        let blocked = Blocked::begin(&[Signal::SIGWINCH]).unwrap();
+        assert!(mask().contains(Signal::SIGWINCH));
+        let again = Blocked::begin(&[Signal::SIGWINCH, Signal::SIGURG]).unwrap();
+        assert!(mask().contains(Signal::SIGURG));
+        drop(again);
+        assert!(mask().contains(Signal::SIGWINCH) && !mask().contains(Signal::SIGURG));
+        drop(blocked);
+        assert_eq!(mask(), before);
     }
 
     #[test]

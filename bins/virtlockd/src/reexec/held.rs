@@ -40,14 +40,17 @@ pub(crate) fn stay(why: &str, inheritance: &Inheritance<'_>) -> ! {
         error!(target: TARGET, "{text}");
         let _ = writeln!(std::io::stderr(), "virtlockd: {text}");
     };
-    for signal in [
+    let requests_to_end = [
         Signal::SIGHUP,
         Signal::SIGTERM,
         Signal::SIGINT,
         Signal::SIGQUIT,
-    ] {
+    ];
+    for signal in requests_to_end {
         let _ = signals::ignore(signal);
     }
+    // What is executed in this one's place may be the C daemon, which unblocks nothing.
+    let _ = signals::unblock_in_this_thread(&requests_to_end);
     // Blocked before its default can end the process.
     let _ = signals::block_in_this_thread(&[Signal::SIGUSR1]);
     let _ = signals::reset(Signal::SIGUSR1);

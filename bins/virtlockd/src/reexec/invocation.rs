@@ -11,6 +11,21 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::options::{self, Options};
 
+/// A variable by which a virtlockd is asked, when it says its version, whether it is one of ours.
+pub(crate) const ASKED: &str = "VIRTLOCKD_HAND_OVER";
+
+/// What one of ours says then.
+pub(crate) const UNBLOCKS: &str = "unblocks signals";
+
+/// What the program that is executed does with signals that are blocked at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Successor {
+    /// Unblocks them when it can handle them.
+    Unblocks,
+    /// Leaves them blocked for ever, as the C daemon does.
+    LeavesBlocked,
+}
+
 /// How long a program may take to say which version it is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -69,10 +84,11 @@ impl Invocation {
     ///
     /// # Errors
     /// A sentence.
-    pub(crate) async fn check(file: &Path) -> Result<(), String> {
+    pub(crate) async fn check(file: &Path) -> Result<Successor, String> {
         let shown = file.display();
         let mut child = Command::new(file)
             .arg("-V")
+            .env(ASKED, "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -98,16 +114,20 @@ impl Invocation {
             return Err(format!("{shown} -V failed: {status}"));
         }
         // It has ended, so all that it said is in the pipe, whoever else may have that open.
-        let mut said = [0; 256];
+        let mut said = [0; 8192];
         let count = child
             .stdout
             .take()
             .map_or(Ok(0), |pipe| nix::unistd::read(pipe, &mut said));
         let said = said.get(..count.unwrap_or(0)).unwrap_or_default();
-        if !String::from_utf8_lossy(said).contains("(libvirt)") {
+        let said = String::from_utf8_lossy(said);
+        if !said.contains("(libvirt)") {
             return Err(format!("{shown} is no virtlockd: -V does not say so"));
         }
-        Ok(())
+        Ok(match said.lines().any(|line| line == UNBLOCKS) {
+            true => Successor::Unblocks,
+            false => Successor::LeavesBlocked,
+        })
     }
 
     /// Executes a file in the place of this program. Unlike execvp(3), does not take what is no program for a shell's

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use daemon::Process;
-use daemon::signals::Ignored;
+use daemon::signals::{Blocked, Ignored};
 use fcntl::SpaceState;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tracing::{info, warn};
 
-use super::invocation::Invocation;
+use super::invocation::{Invocation, Successor};
 use super::state::{
     ClientState, DaemonState, Nobody, OwnerState, ServerState, Servers, ServiceState, SocketState,
     State,
@@ -44,14 +44,20 @@ pub(crate) async fn leave(
     let mut invocation = invocation.clone();
     invocation.set_timeout(server.timeout());
     let file = invocation.find()?;
-    Invocation::check(&file).await?;
+    // From here on a request to end is the successor's business. One that came before is heard while this one settles,
+    // which ends it.
+    let blocked = match Invocation::check(&file).await? {
+        Successor::Unblocks => Some(Blocked::begin(&MUTED).map_err(|failed| failed.to_string())?),
+        Successor::LeavesBlocked => None,
+    };
     settle(server).await;
     let text = hand_over(server).and_then(|state| state.text());
     let failed = match text.and_then(|text| write(state_file, &text)) {
         Ok(()) => {
             info!(target: TARGET, "handing over to {}", file.display());
-            // Until the next program has handlers, or this one again.
-            match Ignored::begin(&MUTED) {
+            // Until the next program has handlers, or this one again: then what comes meanwhile is lost.
+            let signals: &[_] = if blocked.is_some() { &[] } else { &MUTED };
+            match Ignored::begin(signals) {
                 Ok(_ignored) => invocation.execute(&file),
                 Err(failed) => Err(failed.to_string()),
             }
@@ -63,10 +69,12 @@ pub(crate) async fn leave(
     failed
 }
 
-/// Waits for what would be lost on the C daemon, but not for long.
+/// Waits for what would be lost on the C daemon, but not for long; and at least once, so that all signals that have come are
+/// heard.
 async fn settle(server: &Server) {
     let since = Instant::now();
     loop {
+        tokio::time::sleep(Duration::from_millis(1)).await;
         let all = [Service::Lock, Service::Admin].map(|service| server.connections(service));
         let halfway = all.iter().flatten().filter(|client| !client.is_settled());
         let (halfway, ending) = (halfway.count(), server.ending());
@@ -81,7 +89,6 @@ async fn settle(server: &Server) {
             }
             return;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -25,6 +25,7 @@ mod load;
 mod owners;
 mod session;
 mod settings;
+mod signals;
 mod trouble;
 mod watchers;
 
@@ -71,9 +72,19 @@ fn main() -> ExitCode {
     ];
     let others = [
         (
-            "trouble::clients_without_an_owner (ours, C, ours)",
-            (|| host::run(Series::Back, trouble::clients_without_an_owner)) as fn() -> Outcome,
+            "signals::a_request_to_end_meanwhile (C)",
+            (|| host::run(Series::C, signals::a_request_to_end_meanwhile)) as fn() -> Outcome,
         ),
+        ("signals::a_request_to_end_meanwhile (ours)", || {
+            host::run(Series::Ours, signals::a_request_to_end_meanwhile)
+        }),
+        (
+            "signals::a_request_to_end_meanwhile (ours, C, ours)",
+            || host::run(Series::Back, signals::a_request_to_end_meanwhile),
+        ),
+        ("trouble::clients_without_an_owner (ours, C, ours)", || {
+            host::run(Series::Back, trouble::clients_without_an_owner)
+        }),
         ("owners::one_that_does_not_end", || {
             host::run_as_root(Series::Ours, owners::one_that_does_not_end)
         }),
