@@ -27,6 +27,14 @@ impl Disk {
         }
     }
 
+    /// A device.
+    pub(crate) fn device(path: &str, target: &str) -> Disk {
+        Disk {
+            source: path.to_owned(),
+            ..Disk::image("", target)
+        }
+    }
+
     /// With room for snapshots.
     pub(crate) fn qcow2(self) -> Disk {
         Disk {

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     /// What is shown where.
     pub(super) binds: Vec<(PathBuf, PathBuf)>,
     pub(super) devices: Vec<PathBuf>,
+    /// Directories of the computer in which it may change what it sees.
+    pub(super) writable: &'static [&'static str],
 }
 
 /// How a command ended.
@@ -77,6 +79,9 @@ impl Host {
         }
         for device in &plan.devices {
             command.arg("--device").arg(device);
+        }
+        for place in plan.writable {
+            command.arg("--writable").arg(place);
         }
         let errors = plan.log.join("boot");
         let mut process = command

@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// More devices of the computer
     #[arg(long)]
     device: Vec<PathBuf>,
+    /// Directories in which it may change what it sees
+    #[arg(long)]
+    writable: Vec<PathBuf>,
 }
 
 /// Is the host until it is killed.
@@ -75,6 +78,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 fn files(options: &Options) -> Result<()> {
     for (place, layers) in [("/etc", "etc"), ("/var", "var")] {
         mounts::overlay(Path::new(place), &options.dir.join(layers))?;
+    }
+    for (place, number) in options.writable.iter().zip(0_u8..) {
+        mounts::overlay(place, &options.dir.join(format!("writable-{number}")))?;
     }
     mounts::tmpfs(Path::new("/run"), "0755")?;
     for place in [

@@ -100,7 +100,7 @@ impl Host {
     /// The lease files and the images, by inode, as virtlockd sees them.
     fn lockd_files(&self, pid: u32) -> Result<Vec<(u64, String)>> {
         let mut files = Vec::new();
-        for dir in ["lockd/files", "images"] {
+        for dir in ["lockd/files", "lockd/lvm", "lockd/scsi", "images"] {
             let dir = format!("/proc/{pid}/root/var/lib/libvirt/{dir}");
             let Ok(entries) = fs::read_dir(self.path(&dir)) else {
                 continue;

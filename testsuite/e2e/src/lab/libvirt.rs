@@ -75,6 +75,11 @@ impl Host {
                     let dir = "/var/lib/libvirt/lockd/files".to_owned();
                     settings.push(("qemu-lockd.conf/file_lockspace_dir", dir));
                 }
+                if setup.volumes {
+                    let dir = |kind: &str| format!("/var/lib/libvirt/lockd/{kind}");
+                    settings.push(("qemu-lockd.conf/lvm_lockspace_dir", dir("lvm")));
+                    settings.push(("qemu-lockd.conf/scsi_lockspace_dir", dir("scsi")));
+                }
             }
         }
         if setup.passwords {

@@ -47,6 +47,9 @@ pub(crate) struct Setup {
     pub(crate) device_sector: Option<u16>,
     /// virtlockd: locks are files of their own in a directory, not on the images themselves.
     pub(crate) lockspace: bool,
+    /// virtlockd: devices are locked by the names that LVM and SCSI have for them. The programs that are asked for those can
+    /// be replaced.
+    pub(crate) volumes: bool,
     /// virtlockd: started by its first client, and ended after so long without one.
     pub(crate) activated: Option<Duration>,
     /// libvirtd lets nobody in without a password, not even root.
@@ -69,6 +72,7 @@ impl Setup {
             host_ids: None,
             device_sector: None,
             lockspace: true,
+            volumes: false,
             activated: None,
             passwords: false,
             needs: &[],

@@ -54,6 +54,9 @@ const NEEDED_FILES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Where the programs are that libvirt asks about volumes.
+const ASKED: &[&str] = &["/usr/sbin", "/usr/lib/udev"];
+
 /// How soon a lease that was given back must be free: the daemon writes that by itself, on a busy computer.
 const RELEASE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -146,6 +149,7 @@ impl Lab {
                     .iter()
                     .map(|device| device.path.clone())
                     .collect(),
+                writable: if setup.volumes { ASKED } else { &[] },
             };
             lab.hosts.push(Host::boot(plan, teller)?);
         }

@@ -16,6 +16,7 @@ mod sharing;
 mod single_host;
 mod snapshots;
 mod virtlockd;
+mod volumes;
 
 use super::scenario::Scenario;
 
@@ -33,6 +34,7 @@ pub(crate) const SCENARIOS: &[&[Scenario]] = &[
     crash::SCENARIOS,
     cleanup::SCENARIOS,
     virtlockd::SCENARIOS,
+    volumes::SCENARIOS,
     hand_over::SCENARIOS,
     activation::SCENARIOS,
     administration::SCENARIOS,
