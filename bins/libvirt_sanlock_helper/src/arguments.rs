@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::hint;
+
 /// What is to be done with the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -27,24 +29,39 @@ pub(crate) struct Order {
     pub(crate) action: Action,
 }
 
+/// What is wrong with the arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// In the original's words.
+    pub(crate) text: String,
+    /// What to do.
+    pub(crate) advice: &'static str,
+}
+
 impl Order {
     /// Reads the arguments after the program's name; what is wrong with them otherwise.
     pub(crate) fn read(
         program: &[u8],
         arguments: impl Iterator<Item = Vec<u8>>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Wrong> {
         let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         // One more than are wanted is one too many.
         let arguments: Vec<Vec<u8>> = arguments.take(4).collect();
         let [uri, uuid, action] = arguments.as_slice() else {
-            return Err(format!("{} uri uuid action", show(program)));
+            let text = format!("{} uri uuid action", show(program));
+            let advice = hint::USAGE;
+            return Err(Wrong { text, advice });
         };
         let action = match show(action).as_str() {
             "poweroff" => Action::Poweroff,
             "pause" => Action::Pause,
             name => match UNSUPPORTED.iter().find(|known| **known == name) {
                 Some(known) => Action::Unsupported(known),
-                None => return Err(format!("invalid failure action: '{name}'")),
+                None => {
+                    let text = format!("invalid failure action: '{name}'");
+                    let advice = hint::ACTIONS;
+                    return Err(Wrong { text, advice });
+                }
             },
         };
         Ok(Self {
@@ -77,7 +94,7 @@ mod tests {
 
     fn read(arguments: &[&str]) -> Result<Order, String> {
         let arguments = arguments.iter().map(|text| text.as_bytes().to_vec());
-        Order::read(b"helper", arguments)
+        Order::read(b"helper", arguments).map_err(|wrong| wrong.text)
     }
 
     #[test]

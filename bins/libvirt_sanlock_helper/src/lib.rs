@@ -14,6 +14,7 @@
 //! | `credentials` | `auth.conf` |
 //! | `action` | what is done to the guest |
 //! | `journal` | the log |
+//! | `hint` | what to do about a failure |
 
 // Who reads no further must not make it panic.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -21,6 +22,7 @@
 mod action;
 mod arguments;
 mod credentials;
+mod hint;
 mod journal;
 mod login;
 mod stream;
@@ -57,8 +59,9 @@ pub fn main() -> ExitCode {
     let program = arguments.next().unwrap_or_default();
     let order = match Order::read(&program, arguments) {
         Ok(order) => order,
-        Err(text) => {
-            say(format_args!("{text}"));
+        Err(wrong) => {
+            say(format_args!("{}", wrong.text));
+            hint::give(wrong.advice);
             return ExitCode::FAILURE;
         }
     };
@@ -74,12 +77,17 @@ pub fn main() -> ExitCode {
         }
         Ok(Outcome::Cannot(why)) => {
             say(format_args!("{why}"));
-            journal::error(&format!("{order}: {why}; poweroff and pause can be done"));
+            hint::give(hint::ACTIONS);
+            journal::error(&format!("{order}: {why}; {}", hint::ACTIONS));
             ExitCode::FAILURE
         }
         Err(failure) => {
             report(&failure);
-            journal::error(&format!("{order}: failed: {failure}"));
+            let advice = hint::about(&failure);
+            advice.into_iter().for_each(hint::give);
+            let advice = advice.map(|advice| format!("; {advice}"));
+            let advice = advice.unwrap_or_default();
+            journal::error(&format!("{order}: failed: {failure}{advice}"));
             ExitCode::FAILURE
         }
     }

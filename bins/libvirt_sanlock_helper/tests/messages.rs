@@ -28,18 +28,30 @@ fn mistakes() -> Outcome {
     let elsewhere = [
         ("XDG_RUNTIME_DIR", "/nonexistent/run"),
         ("HOME", "/nonexistent/home"),
+        ("SANLOCK_HINTS", "1"),
     ];
+    let dir = std::env::temp_dir().join(format!("helper-messages-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&dir, mode).unwrap();
+    let socket = dir.join("libvirt-sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let of_root = format!("qemu+unix:///system?socket={}", socket.display());
     let mistake = |arguments, said| Mistake::new(arguments, said).with(&elsewhere);
-    messages::make(
+    let told = messages::make(
         PROGRAM,
         &[
-            mistake(&[], &["uri uuid action"]),
-            mistake(&["qemu:///system", UUID, "explode"], &["explode"]),
+            mistake(&[], &["uri uuid action", "virsh domuuid"]),
+            mistake(
+                &["qemu:///system", UUID, "explode"],
+                &["explode", "poweroff and pause"],
+            ),
             mistake(
                 &["qemu+ssh://host/system", UUID, "pause"],
                 &[
                     "qemu+ssh://host/system",
                     "only talks to libvirt on a local socket",
+                    "must be on this host",
                 ],
             ),
             mistake(
@@ -48,10 +60,17 @@ fn mistakes() -> Outcome {
                     UUID,
                     "pause",
                 ],
-                &["/nonexistent/sock", "No such file"],
+                &["/nonexistent/sock", "No such file", "systemctl start"],
             ),
+            mistake(
+                &[&of_root, UUID, "pause"],
+                &["libvirt-sock", "Permission denied", "unix_sock_group"],
+            )
+            .made_by_nobody(),
         ],
-    )
+    );
+    std::fs::remove_dir_all(&dir).unwrap();
+    told
 }
 
 fn closed_pipe() -> Outcome {
