@@ -24,7 +24,7 @@ const LARGEST_SECTOR: usize = 4096;
 pub(crate) enum NotALease {
     #[error("its name is not that of a disk's lease")]
     Name,
-    #[error("it cannot be opened: {0}")]
+    #[error("it cannot be opened: {}{}", .0, who_may(*.0))]
     Open(Errno),
     #[error("it is not a regular file")]
     Kind,
@@ -36,6 +36,25 @@ pub(crate) enum NotALease {
     Leader(#[from] ondisk::LeaderFault),
     #[error("its leader has a sector size of {0} bytes")]
     SectorSize(u32),
+}
+
+impl NotALease {
+    /// Whether nobody knows what it is, as it cannot be looked at.
+    pub(crate) fn is_failure(&self) -> bool {
+        // A link, a socket or a device that is not there.
+        let other = matches!(self, Self::Open(Errno::ELOOP | Errno::ENXIO));
+        matches!(self, Self::Open(_) | Self::Read(_)) && !other
+    }
+}
+
+/// What to do about an error of the system.
+fn who_may(error: Errno) -> &'static str {
+    match error {
+        Errno::EACCES | Errno::EPERM => "; run this as root, or as the user of the lease daemon",
+        Errno::EINVAL => "; leases need a file system with direct I/O (O_DIRECT)",
+        Errno::EROFS => "; run this on a host that may write to the directory",
+        _ => "",
+    }
 }
 
 /// An open file with a lease of libvirt's lockspace in it, called like the file.
@@ -106,13 +125,17 @@ impl<'a> LeaseFile<'a> {
         Ok(is_ours && is_new && self.has_its_name()?)
     }
 
-    fn has_its_name(&self) -> Result<bool, NotALease> {
+    /// Whether the name still means this file.
+    pub(crate) fn has_its_name(&self) -> Result<bool, NotALease> {
         let about = self
             .file
             .metadata()
             .map_err(|error| NotALease::Open(errno(&error)))?;
         let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
-        let named = fstatat(self.directory, self.name, flags).map_err(NotALease::Open)?;
+        let named = match fstatat(self.directory, self.name, flags) {
+            Err(Errno::ENOENT) => return Ok(false),
+            named => named.map_err(NotALease::Open)?,
+        };
         Ok((named.st_dev, named.st_ino) == (about.dev(), about.ino()))
     }
 

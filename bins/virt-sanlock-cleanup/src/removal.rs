@@ -34,20 +34,46 @@ pub(crate) enum Kept {
     InUse(i32),
     #[error("in use by host {}", .0.0)]
     InUseBy(HostId),
-    #[error("the lease daemon says {}", sanlock_proto::describe(*.0))]
+    #[error("the lease daemon says {}{}", sanlock_proto::describe(*.0), advice(*.0))]
     Refused(i32),
-    #[error("{0}")]
+    #[error("{}{}", .0, how_to_reach(.0))]
     NoDaemon(ClientError),
     #[error(
-        "the lockspace {LOCKSPACE} is not joined on this host: libvirt does that when it starts with auto_disk_leases = 1"
+        "the lockspace {LOCKSPACE} is not joined on this host: libvirt does that when it starts with auto_disk_leases = 1, \
+         unless another host has its host_id (both in qemu-sanlock.conf; libvirt's log and sanlock client gets -h 1 tell)"
     )]
     NotJoined,
-    #[error("its path is too long for the lease daemon")]
+    #[error("its path is too long for the lease daemon: use a shorter disk_lease_dir")]
     Path,
-    #[error("something else has its name now")]
+    #[error("somebody else has removed or replaced it meanwhile")]
     Replaced,
-    #[error("cannot be removed: {0}")]
+    #[error(
+        "cannot be removed: {0}; be root, on a host that may write to the directory (root_squash of NFS takes root's rights)"
+    )]
     Unlink(Errno),
+}
+
+/// What to do about a daemon's number.
+fn advice(number: i32) -> String {
+    let explained = sanlock_proto::explain(number);
+    explained.main().map_or_else(String::new, |reading| {
+        format!(". {}", reading.advice.trim_end_matches('.'))
+    })
+}
+
+/// What to do where the daemon cannot be asked.
+fn how_to_reach(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Connect { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            "; the socket is for root and the daemon's group only: run this as root"
+        }
+        ClientError::Connect { .. } => {
+            "; the lease daemon does not run (systemctl start sanlock), or uses another SANLOCK_RUN_DIR"
+        }
+        _ => "; see what the lease daemon's log says (/var/log/sanlock.log), and try again",
+    }
 }
 
 /// Results of an acquire that are about somebody else who has the lease: -EEXIST, -EAGAIN, -EBUSY and
@@ -93,14 +119,20 @@ impl<'a> Remover<'a> {
     }
 
     fn try_to_remove(&mut self, name: &CStr) -> Result<(), Kept> {
-        let file = LeaseFile::open(self.directory, name)?;
+        let file = LeaseFile::open(self.directory, name).map_err(|why| match why {
+            NotALease::Open(Errno::ENOENT) => Kept::Replaced,
+            other => other.into(),
+        })?;
         let resource = self.resource(name)?;
         let host = self.host_id()?;
         let connection = self.connection()?;
         let acquired =
             connection.acquire(AcquireFlags::NONE, std::slice::from_ref(&resource), None);
         if let Err(refused) = acquired {
-            return Err(self.not_acquired(refused));
+            let why = self.not_acquired(refused);
+            // What is said of a lease that another host is removing is no failure.
+            let gone = matches!(why, Kept::Refused(_)) && !file.has_its_name()?;
+            return Err(if gone { Kept::Replaced } else { why });
         }
         let removed = remove_while_held(&file, host);
         // With the name gone there is nothing that the daemon could write the release to, and it says so.

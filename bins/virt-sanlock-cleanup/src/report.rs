@@ -40,6 +40,7 @@ struct Counts {
     files: usize,
     removed: usize,
     in_use: usize,
+    gone: usize,
     not_leases: usize,
     failed: usize,
 }
@@ -105,7 +106,8 @@ impl Report {
         match fate {
             Fate::Removed | Fate::WouldGo => self.counts.removed += 1,
             Fate::Kept(Kept::InUse(_) | Kept::InUseBy(_)) => self.counts.in_use += 1,
-            Fate::Kept(Kept::NotALease(_)) => self.counts.not_leases += 1,
+            Fate::Kept(Kept::Replaced) => self.counts.gone += 1,
+            Fate::Kept(Kept::NotALease(why)) if !why.is_failure() => self.counts.not_leases += 1,
             Fate::Kept(_) => {
                 self.counts.failed += 1;
                 self.trouble = self.trouble.take().or_else(|| reason.clone());
@@ -184,6 +186,7 @@ impl Report {
             files,
             removed,
             in_use,
+            gone,
             not_leases,
             failed,
         } = self.counts;
@@ -194,6 +197,7 @@ impl Report {
         };
         let mut text = format!("{removed} of {files} leases {verb}, {in_use} in use");
         for (count, what) in [
+            (gone, "removed or replaced by others meanwhile"),
             (not_leases, "no leases"),
             (failed, "left because of failures"),
         ] {

@@ -150,7 +150,9 @@ pub fn without_a_daemon() -> Outcome {
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("FAIL\n"));
     let why = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(why.contains("sanlock.sock"), "{why}");
+    for wanted in ["sanlock.sock", "systemctl start sanlock"] {
+        assert!(why.contains(wanted), "{why}");
+    }
     fs::remove_dir_all(lab.leases()).unwrap();
     let output = lab.cleanup(1, &[]);
     assert_eq!(output.status.code(), Some(1));
