@@ -15,7 +15,8 @@ use sanlock_proto::{Client, Disk, DiskPath, Lockspace, Name, Resource};
 /// Set in a process that is to be a lease daemon.
 pub const DAEMON: &str = "CLEANUP_TEST_DAEMON";
 
-/// Another lease daemon than ours: `/usr/sbin/sanlock` there tries the program with the original's.
+/// Other lease daemons than ours: `/usr/sbin/sanlock` there tries the program with the original's. With several, and
+/// colons between them, each host has its own, ours where there is none.
 const PROGRAM: &str = "SANLOCK_PROGRAM";
 
 pub const LOCKSPACE: &str = "__LIBVIRT__DISKS__";
@@ -90,6 +91,14 @@ impl Lab {
         kill(pid, Signal::SIGCONT).unwrap();
     }
 
+    /// Ends the lease daemons, whatever they do.
+    pub fn kill_daemons(&self) {
+        for daemon in &self.daemons {
+            let pid = Pid::from_raw(i32::try_from(daemon.id()).unwrap());
+            kill(pid, Signal::SIGKILL).unwrap();
+        }
+    }
+
     fn run_dir(&self, host: u64) -> PathBuf {
         self.dir.join(format!("host{host}"))
     }
@@ -99,9 +108,7 @@ impl Lab {
         std::fs::create_dir_all(&run).unwrap();
         let log = File::create(run.join("log")).unwrap();
         let name = format!("host{host}");
-        let ours = || std::env::current_exe().unwrap();
-        let program = std::env::var_os(PROGRAM).map_or_else(ours, PathBuf::from);
-        let daemon = Command::new(program)
+        let daemon = Command::new(program_of(host))
             .args([
                 "daemon", "-D", "-w", "0", "-e", &name, "-U", "root", "-G", "root",
             ])
@@ -168,6 +175,22 @@ impl Lab {
             .write_resource(&self.resource(name), 0, 0, WriteFlags::NONE)
             .map_err(|error| std::io::Error::other(error.to_string()))?;
         Ok(())
+    }
+}
+
+/// The lease daemon of a host: the one that is named for it, or for all.
+fn program_of(host: u64) -> PathBuf {
+    let named = std::env::var(PROGRAM).unwrap_or_default();
+    let mut programs = named.split(':');
+    let index = usize::try_from(host - 1).unwrap();
+    let program = if named.contains(':') {
+        programs.nth(index)
+    } else {
+        programs.next()
+    };
+    match program {
+        None | Some("") => std::env::current_exe().unwrap(),
+        Some(program) => PathBuf::from(program),
     }
 }
 

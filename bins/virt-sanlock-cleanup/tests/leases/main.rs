@@ -15,6 +15,7 @@ mod harness;
 mod hostile;
 mod hosts;
 mod races;
+mod replaced;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,10 @@ fn main() -> ExitCode {
             (
                 "nobody_loses_a_lease_on_slow_storage",
                 races::nobody_loses_a_lease_on_slow_storage,
+            ),
+            (
+                "files_that_are_replaced_have_one_owner",
+                replaced::files_that_are_replaced_have_one_owner,
             ),
             (
                 "who_removes_without_the_lease_is_found_out",

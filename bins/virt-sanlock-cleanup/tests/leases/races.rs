@@ -1,17 +1,22 @@
 //! Guests that start and end on two hosts while both remove leases.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ondisk::Leader;
+use sanlock_proto::client::Registered;
 use sanlock_proto::flags::{AcquireFlags, KillpathFlags, ReleaseFlags, RestrictFlags};
 use sanlock_proto::request::Release;
+use sanlock_proto::{ClientError, Resource};
 
 use super::harness::{Outcome, skipped};
 use super::hosts::{LOCKSPACE, Lab};
@@ -24,9 +29,10 @@ const LONGEST: Duration = Duration::from_secs(240);
 /// How long a mistaken remover waits between its look and the removal, so that guests come in between.
 const LATE: Duration = Duration::from_millis(20);
 
-/// How many leases that nobody wants are there besides, so that the removal takes its time: 10000 for a long test by
-/// hand. The test then lasts until they are gone.
+/// How many leases are there besides, so that the removal takes its time: 10000 for a long test by hand. One in fifty of
+/// them is held all the time, the others nobody wants. The test then lasts until they are gone.
 const MORE: &str = "CLEANUP_TEST_LEASES";
+const ONE_HELD_IN: usize = 50;
 
 /// What removes leases while guests start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,32 +90,25 @@ fn is_found(remover: Remover) -> Outcome {
 /// Lets guests start and leases be removed for so long at least. How often a lease was held, and one removed.
 fn race(lab: &Lab, remover: Remover, time: Duration) -> (usize, usize) {
     std::fs::create_dir(lab.dir.join("held")).unwrap();
-    let more = std::env::var(MORE).map_or(0, |count| count.parse().unwrap());
-    for number in 0..more {
-        lab.make(1, &format!("f{number:031x}")).unwrap();
-    }
-    let (stop, held, removed) = (
-        AtomicBool::new(false),
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-    );
+    let more = More::make(lab);
+    let (stop, tally) = (AtomicBool::new(false), Tally::default());
     let (through, begin) = (AtomicUsize::new(0), Instant::now());
     std::thread::scope(|scope| {
         for host in 1..=2 {
             for guest in 0..GUESTS_OF_EACH_HOST {
-                let (stop, held) = (&stop, &held);
+                let (stop, tally) = (&stop, &tally);
                 scope.spawn(move || {
                     // Stops all if it fails, so that the failure is seen.
                     let _guard = Guard(stop);
                     while !stop.load(Ordering::Relaxed) {
-                        held.fetch_add(
-                            usize::from(start(lab, host, guest, remover.guests_hold())),
-                            Ordering::Relaxed,
-                        );
+                        match start(lab, host, guest, remover.guests_hold()) {
+                            Some(number) => tally.told(number),
+                            None => tally.no_lease(),
+                        }
                     }
                 });
             }
-            let (stop, removed, through) = (&stop, &removed, &through);
+            let (stop, tally, through, more) = (&stop, &tally, &through, &more);
             scope.spawn(move || {
                 let _guard = Guard(stop);
                 while !stop.load(Ordering::Relaxed) {
@@ -117,9 +116,10 @@ fn race(lab: &Lab, remover: Remover, time: Duration) -> (usize, usize) {
                         Remover::Program => by_program(lab, host),
                         mistaken => by_mistake(lab, host, mistaken),
                     };
-                    removed.fetch_add(gone, Ordering::Relaxed);
-                    if through.fetch_add(1, Ordering::Relaxed) < 2 && more > 0 {
-                        println!("measured: {gone} gone after {:?}", begin.elapsed());
+                    tally.removed.fetch_add(gone, Ordering::Relaxed);
+                    if through.fetch_add(1, Ordering::Relaxed) < 2 && !more.names.is_empty() {
+                        let time = begin.elapsed();
+                        println!("measured: host {host}: {gone} gone after {time:.1?}; {tally}");
                     }
                 }
             });
@@ -142,9 +142,160 @@ fn race(lab: &Lab, remover: Remover, time: Duration) -> (usize, usize) {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    let (held, removed) = (held.into_inner(), removed.into_inner());
-    println!("measured: {held} times held, {removed} times removed");
-    (held, removed)
+    println!("measured: {tally}");
+    more.check(lab);
+    (tally.held(), tally.removed.into_inner())
+}
+
+/// What has happened.
+#[derive(Default)]
+pub struct Tally {
+    /// What guests were told, and how often; 0 for a lease.
+    told: Mutex<BTreeMap<i32, usize>>,
+    /// Guests that had come to no lease.
+    without: AtomicUsize,
+    removed: AtomicUsize,
+}
+
+impl Tally {
+    pub fn no_lease(&self) {
+        self.without.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn told(&self, number: i32) {
+        *self.told.lock().unwrap().entry(number).or_default() += 1;
+    }
+
+    pub fn removed(&self) {
+        self.removed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn held(&self) -> usize {
+        self.told.lock().unwrap().get(&0).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (without, removed) = (&self.without, &self.removed);
+        write!(
+            f,
+            "{} times held, {} times removed, ",
+            self.held(),
+            removed.load(Ordering::Relaxed)
+        )?;
+        write!(
+            f,
+            "{} times no lease to take",
+            without.load(Ordering::Relaxed)
+        )?;
+        let told = self.told.lock().unwrap();
+        for (number, count) in told.iter().filter(|(number, _)| **number != 0) {
+            write!(f, ", {count} times {number}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The leases that make the removal long.
+struct More {
+    names: Vec<String>,
+    held: Vec<HeldLeases>,
+}
+
+/// Some that a connection to a host's daemon holds, and the files that have them.
+struct HeldLeases {
+    host: u64,
+    connection: Registered,
+    leases: Vec<(Resource, u64)>,
+}
+
+impl More {
+    fn make(lab: &Lab) -> Self {
+        let count: usize = std::env::var(MORE).map_or(0, |count| count.parse().unwrap());
+        let names: Vec<_> = (0..count).map(|number| format!("f{number:031x}")).collect();
+        for name in &names {
+            lab.make(1, name).unwrap();
+        }
+        let wanted: Vec<_> = names.iter().step_by(ONE_HELD_IN).collect();
+        let (of_one, of_two) = wanted.split_at(wanted.len() / 2);
+        let mut held = Vec::new();
+        for (host, of_host) in [(1, of_one), (2, of_two)] {
+            // As many as one request may have.
+            for names in of_host.chunks(8) {
+                let leases: Vec<_> = names.iter().map(|name| lab.resource(name)).collect();
+                let mut connection = lab.client(host).register().unwrap();
+                connection
+                    .acquire(AcquireFlags::NONE, &leases, None)
+                    .unwrap();
+                let files = names
+                    .iter()
+                    .map(|name| inode(lab, name).unwrap())
+                    .collect::<Vec<_>>();
+                held.push(HeldLeases {
+                    host,
+                    connection,
+                    leases: leases.into_iter().zip(files).collect(),
+                });
+            }
+        }
+        Self { names, held }
+    }
+
+    /// Those that are held are there, and still worth something; the others are gone.
+    fn check(mut self, lab: &Lab) {
+        let mut count = 0;
+        for held in &mut self.held {
+            let HeldLeases {
+                host,
+                connection,
+                leases,
+            } = held;
+            let has = usize::try_from(connection.inquire().unwrap().count).unwrap();
+            assert_eq!(has, leases.len(), "what host {host} holds");
+            for (lease, file) in leases {
+                let name = lease.name.to_string();
+                assert_eq!(
+                    inode(lab, &name).unwrap(),
+                    *file,
+                    "{name} was replaced while it was held"
+                );
+                // The other host cannot have it.
+                let mut other = lab.client(3 - *host).register().unwrap();
+                let refused =
+                    other.acquire(AcquireFlags::NONE, std::slice::from_ref(&*lease), None);
+                assert_eq!(asked(&refused), Some(-243), "{name}");
+                let what = Release::Resources(vec![lease.head()]);
+                connection.release(ReleaseFlags::NONE, what).unwrap();
+                other
+                    .acquire(AcquireFlags::NONE, std::slice::from_ref(&*lease), None)
+                    .unwrap();
+                count += 1;
+            }
+        }
+        let left = self
+            .names
+            .iter()
+            .filter(|name| inode(lab, name).is_ok())
+            .count();
+        if !self.names.is_empty() {
+            println!("measured: {count} were held all the time and {left} are left");
+        }
+        assert_eq!(count, left);
+    }
+}
+
+fn inode(lab: &Lab, name: &str) -> std::io::Result<u64> {
+    std::fs::metadata(lab.leases().join(name)).map(|about| about.ino())
+}
+
+/// The daemon's number, 0 for success; `None` where it did not answer.
+pub fn asked<T>(answer: &Result<T, ClientError>) -> Option<i32> {
+    match answer {
+        Ok(_) => Some(0),
+        Err(ClientError::Refused { result, .. }) => Some(*result),
+        Err(_) => None,
+    }
 }
 
 fn by_program(lab: &Lab, host: u64) -> usize {
@@ -189,7 +340,7 @@ fn is_free(path: &Path) -> bool {
     Leader::decode(sector).is_ok_and(|leader| !leader.record.is_owned())
 }
 
-struct Guard<'a>(&'a AtomicBool);
+pub struct Guard<'a>(pub &'a AtomicBool);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
@@ -197,13 +348,12 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// One guest's life, as libvirt's driver lets it begin. Whether it held its disk.
-fn start(lab: &Lab, host: u64, guest: usize, hold: Duration) -> bool {
+/// One guest's life, as libvirt's driver lets it begin. What the lease daemon said when it was asked for the lease, 0 if
+/// the guest held its disk; `None` if another guest with its disk was quicker, or the lease is gone again.
+fn start(lab: &Lab, host: u64, guest: usize, hold: Duration) -> Option<i32> {
     let name = format!("{:032x}", guest % DISKS);
-    match lab.make(host, &name) {
-        Ok(()) => {}
-        // Another guest with this disk was quicker, or the lease is gone again.
-        Err(_) => return false,
+    if lab.make(host, &name).is_err() {
+        return None;
     }
     let mut connection = lab.client(host).register().unwrap();
     connection
@@ -211,12 +361,12 @@ fn start(lab: &Lab, host: u64, guest: usize, hold: Duration) -> bool {
         .unwrap();
     let resource = lab.resource(&name);
     let resources = std::slice::from_ref(&resource);
-    if connection
-        .acquire(AcquireFlags::NONE, resources, None)
-        .is_err()
-    {
+    let acquired = connection.acquire(AcquireFlags::NONE, resources, None);
+    let told = asked(&acquired);
+    assert!(told.is_some(), "{acquired:?}");
+    if told != Some(0) {
         std::thread::sleep(Duration::from_millis(2));
-        return false;
+        return told;
     }
     let mark = lab.dir.join("held").join(&name);
     match File::options().write(true).create_new(true).open(&mark) {
@@ -227,17 +377,15 @@ fn start(lab: &Lab, host: u64, guest: usize, hold: Duration) -> bool {
         Err(error) => panic!("{error}"),
     }
     // The file that has the lease stays while it is held.
-    let path = lab.leases().join(&name);
-    let inode = std::fs::metadata(&path).map(|about| about.ino());
+    let file = inode(lab, &name);
     let ends_by_itself = guest % 2 == 0;
     if ends_by_itself {
         connection.restrict(RestrictFlags::ALL).unwrap();
     }
     std::thread::sleep(hold);
-    let later = std::fs::metadata(&path).map(|about| about.ino());
     assert_eq!(
-        inode.unwrap(),
-        later.unwrap(),
+        file.unwrap(),
+        inode(lab, &name).unwrap(),
         "{name} was replaced while it was held"
     );
     std::fs::remove_file(&mark).unwrap();
@@ -250,5 +398,5 @@ fn start(lab: &Lab, host: u64, guest: usize, hold: Duration) -> bool {
             )
             .unwrap();
     }
-    true
+    told
 }
