@@ -2,21 +2,28 @@
 //!
 //! Both get the same number of files, made by the daemon in full as libvirt has them made, one in fifty of them held.
 //! Afterwards the held ones are looked for, and for the others: a program that is fast and wrong is told as such.
+//!
+//! Each removal is an acquire, which reads the whole lease three times. Just these reads of just these files are the
+//! floor: no program that takes each lease before it removes it is faster.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::OFlag;
 use sanlock_proto::client::Registered;
 use sanlock_proto::flags::{AcquireFlags, AddFlags, WriteFlags};
 use sanlock_proto::{Client, Disk, DiskPath, Lockspace, Name, Resource};
+use storage::Buffer;
 
 use super::Session;
 use super::figures::{Figure, Target, Unit};
 use super::hosts::{Player, start};
-use super::space::at_once;
+use super::space::{AREA, at_once};
 use crate::program::{Program, find};
 use crate::workspace::build_release;
 
@@ -27,6 +34,11 @@ const ONE_HELD_IN: usize = 50;
 const IO_TIMEOUT: u32 = 1;
 /// Connections that make the files.
 const MAKERS: usize = 8;
+
+/// How often an acquire reads the whole lease.
+const READS: usize = 3;
+/// Threads that do just that; more are no faster.
+const READERS: usize = 8;
 
 /// How fast the whole is to be: our program on our daemon, beside the script on the original.
 const WANTED: f64 = 0.05;
@@ -44,13 +56,16 @@ pub(super) fn measure(session: &Session) -> Result<Vec<Figure>> {
     let dir = session.dir.join("cleanup");
     let players = start(&session.contestants, &dir)?;
     let count = session.cleanup_files;
-    let mut taken = Vec::new();
+    let (mut taken, mut floor) = (Vec::new(), None);
     for player in &players {
         let leases = Leases::new(&dir, player)?;
         let program = contestant(session, player)?;
         let mut times = Vec::new();
         for remover in [Remover::Ours(&ours), Remover::Script(&script)] {
             let held = leases.make(count)?;
+            if floor.is_none() {
+                floor = Some(leases.read_them_only(count)?);
+            }
             let seconds = leases.time(remover, program)?;
             eprintln!("  {seconds:.2} s");
             times.push(seconds);
@@ -59,15 +74,18 @@ pub(super) fn measure(session: &Session) -> Result<Vec<Figure>> {
         }
         taken.push(times);
     }
-    figures(count, &taken)
+    figures(count, &taken, floor)
 }
 
-fn figures(count: usize, taken: &[Vec<f64>]) -> Result<Vec<Figure>> {
+fn figures(count: usize, taken: &[Vec<f64>], floor: Option<f64>) -> Result<Vec<Figure>> {
     let what = format!("cleanup of {count} leases, {} held", held_of(count));
     let name = |daemon: &str| format!("{what}: program and script with {daemon} daemon");
     let (with_ours, with_original) = match taken {
         [ours, original] => (ours, original),
-        [ours] => return Ok(vec![Figure::new(&name("our"), Unit::Seconds, ours.clone())]),
+        [ours] => {
+            let alone = Figure::new(&name("our"), Unit::Seconds, ours.clone());
+            return Ok(vec![alone.floor(floor)]);
+        }
         _ => bail!("there is no daemon to measure"),
     };
     let (Some(all_ours), Some(all_original)) = (with_ours.first(), with_original.get(1)) else {
@@ -80,9 +98,10 @@ fn figures(count: usize, taken: &[Vec<f64>]) -> Result<Vec<Figure>> {
             Unit::Seconds,
             both,
         )
+        .floor(floor)
         .target(Target::RatioAtMost(WANTED)),
-        Figure::new(&name("our"), Unit::Seconds, with_ours.clone()),
-        Figure::new(&name("the original"), Unit::Seconds, with_original.clone()),
+        Figure::new(&name("our"), Unit::Seconds, with_ours.clone()).floor(floor),
+        Figure::new(&name("the original"), Unit::Seconds, with_original.clone()).floor(floor),
     ])
 }
 
@@ -184,6 +203,37 @@ impl<'a> Leases<'a> {
             held.push(connection);
         }
         Ok(held)
+    }
+
+    /// Seconds that the reads take without which no lease that nobody holds can be acquired.
+    fn read_them_only(&self, count: usize) -> Result<f64> {
+        let len = usize::try_from(AREA).context("a lease is too large")?;
+        let next = AtomicUsize::new(0);
+        let begin = Instant::now();
+        at_once(&[(); READERS], |()| {
+            let mut lease = Buffer::zeroed(len);
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    return Ok(());
+                }
+                if index % ONE_HELD_IN == 0 {
+                    continue;
+                }
+                let file = OpenOptions::new()
+                    .read(true)
+                    .custom_flags(OFlag::O_DIRECT.bits())
+                    .open(self.dir.join(file_name(index)))
+                    .context("cannot open a lease file")?;
+                for _ in 0..READS {
+                    file.read_exact_at(&mut lease, 0)
+                        .context("cannot read a lease file")?;
+                }
+            }
+        })?;
+        let seconds = begin.elapsed().as_secs_f64();
+        eprintln!("  {seconds:.2} s for the reads alone");
+        Ok(seconds)
     }
 
     /// Seconds that the removal takes.
