@@ -1,8 +1,8 @@
 //! The bare input and output of the lease algorithm, without a lease: the floor below every daemon.
 //!
 //! An acquire reads the beginning of the lease, then twice writes its own block and reads all hosts' blocks, then
-//! writes the leader; a shared one adds its mark and frees the leader. The C program reads all three times. All with O_DIRECT and O_DSYNC, one after the
-//! other, as the daemons do it.
+//! writes the leader; a shared one adds its mark and frees the leader. All with O_DIRECT and O_DSYNC, one after the
+//! other, as the daemons do it; but the C program's first read is of the whole lease, too.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -18,7 +18,7 @@ use super::space::AREA;
 
 const SECTOR: usize = 512;
 /// What an acquire of a free lease reads at first.
-const BEGINNING: usize = 128 * SECTOR;
+pub(super) const BEGINNING: usize = 128 * SECTOR;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
