@@ -1,6 +1,7 @@
 //! Whole hosts, played by `cargo xtask e2e`: machines that are really reset, and hosts of namespaces with libvirt
 //! and guests.
 
+mod always_pets;
 mod case;
 mod guest;
 mod image;
@@ -40,6 +41,9 @@ enum Part {
     /// Does what it is told, in a machine
     #[command(hide = true)]
     Guest(guest::Options),
+    /// Is a watchdog daemon that does not do what it is for, in a machine
+    #[command(hide = true)]
+    AlwaysPets(always_pets::Options),
     /// Is the lab of one scenario
     #[command(hide = true)]
     Lab(lab::LabOptions),
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         }),
         Some(Part::Guard(options)) => guard::run(options).map(|()| ExitCode::SUCCESS),
         Some(Part::Guest(options)) => guest::run(options).map(|()| ExitCode::SUCCESS),
+        Some(Part::AlwaysPets(options)) => always_pets::run(options).map(|()| ExitCode::SUCCESS),
         Some(Part::Lab(options)) => lab::run_lab(options),
         Some(Part::Host(options)) => lab::run_host(options),
         Some(Part::WatchLocks(options)) => lab::watch_locks(options).map(|()| ExitCode::SUCCESS),

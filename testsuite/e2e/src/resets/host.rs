@@ -14,6 +14,7 @@ use crate::programs::{Build, Daemons};
 const SPACE: &str = "LS";
 /// The only one of device mapper.
 const DEVICE: &str = "/dev/dm-0";
+const WATCHDOG: &str = "/dev/watchdog0";
 /// A process waits for a line here before it touches the disk.
 const FIFO: &str = "/run/go";
 
@@ -22,7 +23,16 @@ pub(crate) struct Host {
     pub(crate) machine: Machine,
     pub(crate) id: HostId,
     daemons: Daemons,
+    watchdog: WatchdogDaemon,
     times: Times,
+}
+
+/// Which watchdog daemon a host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatchdogDaemon {
+    Good,
+    /// It keeps the device alive whatever its clients say.
+    AlwaysPets,
 }
 
 /// A process that holds the lease.
@@ -52,12 +62,14 @@ impl Host {
         booting: Booting,
         id: HostId,
         daemons: Daemons,
+        watchdog: WatchdogDaemon,
         times: Times,
     ) -> Result<Host> {
         let host = Host {
             machine: booting.wait()?,
             id,
             daemons,
+            watchdog,
             times,
         };
         host.dmsetup(&format!("create lease --table '{}'", linear()))?;
@@ -75,7 +87,13 @@ impl Host {
         self.machine.run(&format!(
             "printf '{conf}' > {root}/etc/sanlock/sanlock.conf"
         ))?;
-        self.background(Daemon::Wdmd, "-D -G root")?;
+        match self.watchdog {
+            WatchdogDaemon::Good => self.background(Daemon::Wdmd, "-D -G root")?,
+            WatchdogDaemon::AlwaysPets => {
+                let command = format!("/guest always-pets {WATCHDOG}");
+                self.start_in_background(Daemon::Wdmd, &command)?;
+            }
+        }
         self.until("test -S /run/wdmd/wdmd.sock")?;
         self.background(Daemon::Sanlock, "daemon -D -U root -G root")?;
         self.until(&format!("{} > /dev/null", self.sanlock("client status")))
@@ -88,10 +106,15 @@ impl Host {
             Daemon::Wdmd => self.daemons.wdmd,
         };
         let (root, name) = (build.root(), daemon.name());
-        let command = format!(
-            "chroot {root} /usr/sbin/{name} {arguments} > /dev/hvc0 2>&1 & echo $! > /run/{name}.started"
-        );
-        self.machine.run(&command).map(drop)
+        let command = format!("chroot {root} /usr/sbin/{name} {arguments}");
+        self.start_in_background(daemon, &command)
+    }
+
+    /// The same with any program in its place.
+    fn start_in_background(&self, daemon: Daemon, command: &str) -> Result<()> {
+        let name = daemon.name();
+        let start = format!("{command} > /dev/hvc0 2>&1 & echo $! > /run/{name}.started");
+        self.machine.run(&start).map(drop)
     }
 
     fn until(&self, command: &str) -> Result<()> {

@@ -27,7 +27,7 @@ const ATTEMPTS: u32 = 3;
 pub(crate) fn play(scenario: &Scenario, cast: Cast, image: &Image, dir: &Path) -> Result<Report> {
     let times = cast.possible(scenario.times);
     let once = |dir: &Path| {
-        let pair = Pair::start(cast, times, image, dir)?;
+        let pair = Pair::start(cast, times, scenario.watchdog, image, dir)?;
         (scenario.play)(&pair)
     };
     let mut played = once(dir);

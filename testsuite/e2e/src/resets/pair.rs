@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use ondisk::HostId;
 
 use super::disk::Disk;
-use super::host::Host;
-use super::report::{Report, TAKEOVER_LIMIT};
+use super::host::{Host, WatchdogDaemon};
+use super::report::{LATENESS, Report, TAKEOVER_LIMIT};
 use super::times::Times;
 use crate::image::Image;
 use crate::machine::Booting;
@@ -19,6 +19,15 @@ const RESCUER: HostId = HostId(2);
 
 /// How often we look whether something has happened.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What ended the victim's time with the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The watchdog.
+    Reset(Instant),
+    /// Nothing: the other host has the lease too.
+    Taken(Instant),
+}
 
 /// The hosts, both in the lockspace.
 pub(crate) struct Pair {
@@ -31,14 +40,20 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Makes a disk and boots both machines.
-    pub(crate) fn start(cast: Cast, times: Times, image: &Image, dir: &Path) -> Result<Pair> {
+    pub(crate) fn start(
+        cast: Cast,
+        times: Times,
+        watchdog: WatchdogDaemon,
+        image: &Image,
+        dir: &Path,
+    ) -> Result<Pair> {
         let begin = Instant::now();
         let disk = Disk::new(dir)?;
         let boot = |name| Booting::start(name, image, disk.path(), dir);
         let (victim, rescuer) = (boot("victim")?, boot("rescuer")?);
         let (victim, rescuer) = both(
-            || Host::start(victim, VICTIM, cast.victim, times),
-            || Host::start(rescuer, RESCUER, cast.rescuer, times),
+            || Host::start(victim, VICTIM, cast.victim, watchdog, times),
+            || Host::start(rescuer, RESCUER, cast.rescuer, WatchdogDaemon::Good, times),
         )?;
         victim.format_disk()?;
         both(|| victim.join(), || rescuer.join())?;
@@ -101,6 +116,23 @@ impl Pair {
         let limit = self.times.expiry() + self.times.fire() + Duration::from_secs(20);
         let reset = self.wait(Instant::now() + limit, || self.victim.machine.reset_at())?;
         reset.with_context(|| format!("no reset within {} s", limit.as_secs()))
+    }
+
+    /// Waits until the victim was reset, or the other host has its lease although it was not.
+    pub(crate) fn wait_for_reset_or_takeover(&self) -> Result<Ended> {
+        let limit = self.times.expiry() + self.times.fire() + Duration::from_secs(20);
+        let reset = || self.victim.machine.reset_at().map(Ended::Reset);
+        let ended = self.wait(Instant::now() + limit, || {
+            let taken = || self.disk.owned_since(Some(RESCUER), self.begin);
+            reset().or_else(|| taken().map(Ended::Taken))
+        })?;
+        let ended = ended
+            .with_context(|| format!("no reset and no takeover within {} s", limit.as_secs()))?;
+        if let Ended::Taken(_) = ended {
+            // QEMU's word may come a little after what the disk shows.
+            std::thread::sleep(LATENESS);
+        }
+        Ok(reset().unwrap_or(ended))
     }
 
     /// When the other host may take the lease from one that renews no more since that time: when it has seen

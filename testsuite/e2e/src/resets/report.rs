@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// What is measured from outside comes a little late on a busy computer.
-const LATENESS: Duration = Duration::from_millis(500);
+pub(crate) const LATENESS: Duration = Duration::from_millis(500);
 
 /// The lease must be taken at most so long after it may.
 pub(crate) const TAKEOVER_LIMIT: Duration = Duration::from_secs(5);
@@ -69,6 +69,16 @@ impl Report {
         }
     }
 
+    /// This must have been found, because something is wrong with these hosts.
+    pub(crate) fn must_have_found(&mut self, fault: &str) {
+        match self.faults.iter().position(|found| found == fault) {
+            Some(index) => {
+                self.faults.remove(index);
+            }
+            None => self.fault(format!("nobody found what is wrong here: {fault}")),
+        }
+    }
+
     pub(crate) fn faults(&self) -> &[String] {
         &self.faults
     }
@@ -89,6 +99,18 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_wrong_on_purpose_is_no_fault() {
+        let mut report = Report::since(Instant::now());
+        report.must_have_found("broken");
+        assert_eq!(report.faults(), ["nobody found what is wrong here: broken"]);
+        let mut report = Report::since(Instant::now());
+        report.fault("another");
+        report.fault("broken");
+        report.must_have_found("broken");
+        assert_eq!(report.faults(), ["another"]);
+    }
 
     #[test]
     fn bounds_are_kept_or_said() {

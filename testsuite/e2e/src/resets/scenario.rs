@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::host::Daemon;
-use super::pair::Pair;
+use super::host::{Daemon, Holder, WatchdogDaemon};
+use super::pair::{Ended, Pair};
 use super::report::{Report, TAKEOVER_LIMIT};
 use super::times::Times;
 
@@ -18,11 +18,16 @@ const DEFAULTS: Times = Times { io: 10, fire: 60 };
 /// How long after it a reset without cause would show itself: the watchdog's time and some tests.
 const QUIET: Duration = Duration::from_secs(8);
 
+/// Two hosts use one disk: what must never be.
+const NOT_RESET: &str = "the victim was not reset by its expiry: its holder still runs, and the other host has the lease";
+
 /// A scenario.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) times: Times,
+    /// The victim's.
+    pub(crate) watchdog: WatchdogDaemon,
     /// Whether it takes minutes, and is played only when asked for.
     pub(crate) slow: bool,
     pub(crate) play: fn(&Pair) -> Result<Report>,
@@ -34,6 +39,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "sanlock-stopped",
         what: "the lease daemon gets SIGSTOP: its host is reset, then the other takes the lease",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: sanlock_stopped,
     },
@@ -41,6 +47,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "sanlock-killed",
         what: "the lease daemon gets SIGKILL: the same",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: sanlock_killed,
     },
@@ -48,6 +55,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "disk-fails",
         what: "the lease disk fails: the holder is killed, its host is not reset, the other takes the lease",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: disk_fails,
     },
@@ -55,6 +63,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "disk-hangs",
         what: "the lease disk hangs, and the holder waits for it and cannot be killed: reset, then takeover",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: disk_hangs,
     },
@@ -62,6 +71,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "wdmd-killed",
         what: "the watchdog daemon gets SIGKILL: its host is reset, then the other takes the lease",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: wdmd_killed,
     },
@@ -69,6 +79,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "wdmd-stopped",
         what: "the watchdog daemon gets SIGSTOP: the same",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: wdmd_stopped,
     },
@@ -77,6 +88,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         what: "the lease daemon gets SIGKILL, the watchdog daemon SIGSTOP, and SIGKILL when their time is up: reset, then \
                takeover; the C program's is late",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: wdmd_stopped_killed,
     },
@@ -84,6 +96,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "client-killed",
         what: "the holder gets SIGKILL: the other gets the lease at once, nobody is reset",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: client_killed,
     },
@@ -91,13 +104,24 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "orderly-stop",
         what: "everything is stopped in order: nobody is reset",
         times: SMALL,
+        watchdog: WatchdogDaemon::Good,
         slow: false,
         play: orderly_stop,
+    },
+    Scenario {
+        name: "broken-watchdog",
+        what: "a watchdog daemon that always keeps its device alive lets two hosts have the lease, and is found by \
+               sanlock-killed",
+        times: SMALL,
+        watchdog: WatchdogDaemon::AlwaysPets,
+        slow: false,
+        play: broken_watchdog,
     },
     Scenario {
         name: "defaults",
         what: "the lease daemon gets SIGKILL, with the times that are set where nothing is",
         times: DEFAULTS,
+        watchdog: WatchdogDaemon::Good,
         slow: true,
         play: sanlock_killed,
     },
@@ -113,16 +137,23 @@ fn sanlock_killed(pair: &Pair) -> Result<Report> {
 
 /// Nobody stops the holder, so the watchdog must.
 fn lease_daemon_gone(pair: &Pair, signal: &str) -> Result<Report> {
-    pair.victim.hold()?;
+    let holder = pair.victim.hold()?;
     pair.settle()?;
     pair.rescuer.contend()?;
     pair.check_clocks()?;
     let (_, done) = pair.victim.signal(Daemon::Sanlock, signal)?;
     let mut report = Report::since(pair.last_renewal()?);
     report.note(signal_note(signal), done);
-    reset_by_expiry(pair, &mut report)?;
-    pair.wait_for_takeover(&mut report, done)?;
+    if reset_by_expiry(pair, holder, &mut report)? {
+        pair.wait_for_takeover(&mut report, done)?;
+    }
     pair.check_clocks()?;
+    Ok(report)
+}
+
+fn broken_watchdog(pair: &Pair) -> Result<Report> {
+    let mut report = sanlock_killed(pair)?;
+    report.must_have_found(NOT_RESET);
     Ok(report)
 }
 
@@ -135,15 +166,30 @@ fn signal_note(signal: &str) -> &'static str {
 }
 
 /// The reset comes before the victim's expiry, and as little before it as the watchdog daemon's test
-/// interval makes it.
-fn reset_by_expiry(pair: &Pair, report: &mut Report) -> Result<()> {
-    let reset = pair.wait_for_reset()?;
+/// interval makes it. Whether it comes before the other host has the lease; nothing else can be judged if not.
+fn reset_by_expiry(pair: &Pair, holder: Holder, report: &mut Report) -> Result<bool> {
+    let expiry = |pair: &Pair| Ok::<_, anyhow::Error>(pair.last_renewal()? + pair.times.expiry());
+    let reset = match pair.wait_for_reset_or_takeover()? {
+        Ended::Reset(reset) => reset,
+        Ended::Taken(taken) => {
+            let expiry = expiry(pair)?;
+            report.note("expiry", expiry);
+            report.note("taken", taken);
+            report.not_before("taken", taken, ("the victim's expiry", expiry));
+            report.fault(if pair.victim.is_alive(holder)? {
+                NOT_RESET
+            } else {
+                "the victim was not reset, but its holder has ended"
+            });
+            return Ok(false);
+        }
+    };
     report.note("reset", reset);
-    let expiry = pair.last_renewal()? + pair.times.expiry();
+    let expiry = expiry(pair)?;
     report.not_after("the reset", reset, ("the expiry", expiry));
     let early = expiry - pair.times.test_interval() - Duration::from_secs(1);
     report.not_before("the reset", reset, ("the earliest time", early));
-    Ok(())
+    Ok(true)
 }
 
 fn disk_fails(pair: &Pair) -> Result<Report> {
@@ -186,8 +232,9 @@ fn disk_hangs(pair: &Pair) -> Result<Report> {
     pair.victim.have_it_read(holder)?;
     let mut report = Report::since(pair.last_renewal()?);
     report.note("hung", hung);
-    reset_by_expiry(pair, &mut report)?;
-    pair.wait_for_takeover(&mut report, hung)?;
+    if reset_by_expiry(pair, holder, &mut report)? {
+        pair.wait_for_takeover(&mut report, hung)?;
+    }
     pair.check_clocks()?;
     Ok(report)
 }
