@@ -1,6 +1,7 @@
 //! A systemd of our own: the first process of its namespaces, with our programs and units over what is installed here.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +18,10 @@ const BOOT: &str = include_str!("boot.sh");
 
 /// The name of its control group.
 const GROUP: &str = "leasehold-units";
+
+/// Runs a script in namespaces. In its own group before they are made, so that this is all that systemd sees.
+const ENTER: &str = r#"echo $$ > "$0/cgroup.procs" || exit; exec unshare --mount --pid --fork --kill-child --ipc --uts --net \
+    --cgroup --propagation private sh "$@""#;
 
 /// The running host; it ends when dropped.
 pub(super) struct Host {
@@ -43,11 +48,8 @@ impl Host {
         let script = dir.join("boot.sh");
         fs::write(&script, BOOT)?;
         let log = File::create(dir.join("log"))?;
-        // In its own group before the namespace is made, so that this is all that systemd sees.
-        let enter = r#"echo $$ > "$0/cgroup.procs"; exec unshare --mount --pid --fork --kill-child --ipc --uts --net --cgroup \
-            --propagation private sh "$@""#;
         let mut child = guard::command(Path::new("/bin/sh"))
-            .args(["-c", enter])
+            .args(["-c", ENTER])
             .arg(&group)
             .args([&script, &root, &shared])
             .stdin(Stdio::null())
@@ -223,6 +225,41 @@ fn control_group() -> Result<PathBuf> {
     remove_group(&group);
     fs::create_dir(&group).with_context(|| format!("cannot create {}", group.display()))?;
     Ok(group)
+}
+
+/// Why no host can be made here, if it is not allowed, as in a container that has no rights of its own.
+pub(super) fn forbidden() -> Option<String> {
+    let refused = |error: &anyhow::Error| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            )
+        })
+    };
+    let group = match control_group() {
+        Ok(group) => group,
+        // Other mistakes are those of the step.
+        Err(error) => return refused(&error).then(|| format!("{error:#}")),
+    };
+    let entered = Command::new("/bin/sh")
+        .args(["-c", ENTER])
+        .arg(&group)
+        .arg("/dev/null")
+        .stdin(Stdio::null())
+        .output();
+    remove_group(&group);
+    let output = entered.ok().filter(|output| !output.status.success())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ["not permitted", "denied", "Read-only"]
+        .iter()
+        .any(|word| said.contains(word))
+        .then(|| {
+            format!(
+                "no namespaces with a control group may be made: {}",
+                said.trim()
+            )
+        })
 }
 
 /// With those in it, once all processes have left.

@@ -135,7 +135,7 @@ fn impossible() -> Option<String> {
     {
         return Some("no control groups of the second version are mounted".to_owned());
     }
-    None
+    host::forbidden()
 }
 
 fn number(text: &str) -> Result<u64> {
