@@ -83,14 +83,21 @@ fn crash(lab: &mut Lab) -> Result<()> {
     lab.step("That host crashes");
     let crashed = one.crash()?;
     let last = renewals.last()?;
-    let expiry = last + EXPIRY;
 
     lab.step("The other host tries to start the guest until it may");
-    let taken = loop {
+    let taken = until_taken(other, "guest", last)?;
+    lab.holds(other, "guest", "disk")?;
+    judge(lab, last, ("crash", crashed), taken)
+}
+
+/// Tries to start a guest whose disk belongs to a host that renews no more, until it may; when it could.
+pub(super) fn until_taken(host: &Host, guest: &str, last: Instant) -> Result<Instant> {
+    let expiry = last + EXPIRY;
+    loop {
         // What is asked before the end cannot have been too late for it.
         let asked = Instant::now();
-        if other.try_virsh(&["start", "guest"])?.ok {
-            break Instant::now();
+        if host.try_virsh(&["start", guest])?.ok {
+            return Ok(Instant::now());
         }
         ensure!(
             asked < expiry + TAKEOVER,
@@ -104,11 +111,20 @@ fn crash(lab: &mut Lab) -> Result<()> {
             500
         };
         std::thread::sleep(Duration::from_millis(wait));
-    };
-    lab.holds(other, "guest", "disk")?;
+    }
+}
+
+/// Tells when what happened; the lease must not have been taken too early.
+pub(super) fn judge(
+    lab: &Lab,
+    last: Instant,
+    (end, ended): (&str, Instant),
+    taken: Instant,
+) -> Result<()> {
+    let expiry = last + EXPIRY;
     for (what, when) in [
         ("last renewal", last),
-        ("crash", crashed),
+        (end, ended),
         ("expiry", expiry),
         ("taken", taken),
     ] {

@@ -8,6 +8,7 @@ mod dual_host;
 mod explicit;
 mod hand_over;
 mod hot_plug;
+mod lease_daemon;
 mod lifecycle;
 mod lock_failure;
 mod migration;
@@ -32,6 +33,7 @@ pub(crate) const SCENARIOS: &[&[Scenario]] = &[
     explicit::SCENARIOS,
     lock_failure::SCENARIOS,
     crash::SCENARIOS,
+    lease_daemon::SCENARIOS,
     cleanup::SCENARIOS,
     virtlockd::SCENARIOS,
     volumes::SCENARIOS,
