@@ -28,7 +28,7 @@ pub(crate) enum Fate {
 /// Why a file stays.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Kept {
-    #[error("not a lease of this lockspace: {0}")]
+    #[error("{}{}", if .0.is_failure() { "" } else { "not a lease of this lockspace: " }, .0)]
     NotALease(#[from] NotALease),
     #[error("in use: {}", sanlock_proto::describe(*.0))]
     InUse(i32),

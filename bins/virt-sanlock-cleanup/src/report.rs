@@ -66,7 +66,7 @@ pub(crate) struct Report {
     /// What has come before its turn; all of it for JSON.
     waiting: BTreeMap<usize, Entry>,
     next: usize,
-    /// The first failure that is not about one file: it is told once.
+    /// The first failure, which is told once.
     trouble: Option<String>,
     drawn: Option<Instant>,
 }
@@ -98,6 +98,9 @@ impl Report {
     /// Takes what became of the file that is `at` that place in the order.
     pub(crate) fn add(&mut self, at: usize, name: &CStr, fate: Fate) {
         self.counts.files += 1;
+        let name = String::from_utf8_lossy(name.to_bytes());
+        let path = self.directory.join(&*name);
+        let path = printable(&path.display().to_string());
         let (result, reason) = match &fate {
             Fate::Removed => ("removed", None),
             Fate::WouldGo => ("would be removed", None),
@@ -108,14 +111,19 @@ impl Report {
             Fate::Kept(Kept::InUse(_) | Kept::InUseBy(_)) => self.counts.in_use += 1,
             Fate::Kept(Kept::Replaced) => self.counts.gone += 1,
             Fate::Kept(Kept::NotALease(why)) if !why.is_failure() => self.counts.not_leases += 1,
-            Fate::Kept(_) => {
+            Fate::Kept(why) => {
                 self.counts.failed += 1;
-                self.trouble = self.trouble.take().or_else(|| reason.clone());
+                let of_all = matches!(why, Kept::NoDaemon(_) | Kept::NotJoined);
+                let told = || {
+                    Some(if of_all {
+                        why.to_string()
+                    } else {
+                        format!("{path}: {why}")
+                    })
+                };
+                self.trouble = self.trouble.take().or_else(told);
             }
         }
-        let name = String::from_utf8_lossy(name.to_bytes());
-        let path = self.directory.join(&*name);
-        let path = printable(&path.display().to_string());
         let entry = Entry {
             path,
             result,
