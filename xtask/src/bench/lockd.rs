@@ -1,7 +1,7 @@
 //! The lock daemon, ours and libvirt's.
 //!
-//! Each runs with a `/run` of its own, as the paths of its sockets cannot be chosen. The floor is the same work by a
-//! server that does nothing else: it reads, opens and locks the file, and answers.
+//! Each runs with a `/run` of its own, as the paths of its sockets cannot be chosen. The floor is the same work by one
+//! thread that does nothing else: it reads, opens and locks the file, and answers, and never asks who is ready.
 
 mod daemon;
 mod load;
@@ -16,7 +16,7 @@ use super::hosts::{Turn, take_turns};
 use super::lane::milliseconds;
 use super::measure::{memory, processor_time};
 use daemon::{Program, Running, programs};
-use load::{Lanes, Resource, bare, connection};
+use load::{Lanes, Resource, connection};
 
 /// How long one turn lasts.
 const TURN: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ fn cycles(
         lanes.push(Lanes::new(connections, connect, resource)?);
     }
     let resource = |lane| Resource::new(&dir, &format!("floor.{lane}"), autocreate);
-    lanes.push(Lanes::new(connections, bare, resource)?);
+    lanes.push(Lanes::bare(connections, resource)?);
     let samples = take_turns(running.len(), session.rounds, |turn| {
         let (index, pid) = match turn {
             Turn::Player(index) => (index, running.get(index).map(Running::pid)),

@@ -78,10 +78,7 @@ fn packet(procedure: Procedure, arguments: &impl Xdr) -> Result<Vec<u8>> {
 
 /// A connection on which an owner is registered.
 pub(super) fn connection(socket: &Path) -> Result<UnixStream> {
-    registered(UnixStream::connect(socket)?)
-}
-
-fn registered(mut stream: UnixStream) -> Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let owner = lock::Owner {
         uuid: [9; 16],
@@ -130,6 +127,27 @@ impl Lanes {
         Ok(Self(lanes))
     }
 
+    /// The same work without a daemon, and the least there can be of it: one thread that waits for each client in turn, in
+    /// the order in which they ask, opens, locks and closes what it is asked for, and looks at nothing else.
+    pub(super) fn bare(count: usize, resource: impl Fn(usize) -> Result<Resource>) -> Result<Self> {
+        let (mut lanes, mut theirs) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let (ours, server) = UnixStream::pair()?;
+            ours.set_read_timeout(Some(PATIENCE))?;
+            lanes.push((ours, resource(number)?));
+            theirs.push((server, None));
+        }
+        // Ends with the other ends.
+        thread::spawn(move || -> Result<()> {
+            loop {
+                for (stream, held) in &mut theirs {
+                    serve(stream, held)?;
+                }
+            }
+        });
+        Ok(Self(lanes))
+    }
+
     /// All at once.
     pub(super) fn acquire(&mut self) -> Result<()> {
         self.all(|resource| &resource.acquire)
@@ -162,33 +180,25 @@ impl Lanes {
     }
 }
 
-/// The same work without a daemon: a thread for each connection that opens, locks and closes what it is asked for, and
-/// looks at nothing else.
-pub(super) fn bare() -> Result<UnixStream> {
-    let (ours, theirs) = UnixStream::pair()?;
-    thread::spawn(move || serve(theirs));
-    registered(ours)
-}
-
-fn serve(mut stream: UnixStream) -> Result<()> {
-    let (mut held, mut bytes) = (None, [0; 4096]);
-    loop {
-        let count = stream.read(&mut bytes)?;
-        let (_, packet) = bytes
-            .get(..count)
-            .and_then(|bytes| bytes.split_at_checked(LENGTH_BYTES))
-            .context("the other end has gone")?;
-        let (header, arguments) = packet.split_at(HEADER_BYTES);
-        let header: Header = xdr::from_bytes(header)?;
-        if header.procedure == lock::ACQUIRE_RESOURCE {
-            held = Some(Held::acquire(&xdr::from_bytes(arguments)?)?);
-        } else if let Some(held) = held.take() {
-            held.release()?;
-        }
-        let kind = MessageType::REPLY;
-        let answer = Packet::new(Header { kind, ..header }, &());
-        stream.write_all(&answer.encode()?)?;
+/// Answers one request.
+fn serve(stream: &mut UnixStream, held: &mut Option<Held>) -> Result<()> {
+    let mut bytes = [0; 4096];
+    let count = stream.read(&mut bytes)?;
+    let (_, packet) = bytes
+        .get(..count)
+        .and_then(|bytes| bytes.split_at_checked(LENGTH_BYTES))
+        .context("the other end has gone")?;
+    let (header, arguments) = packet.split_at(HEADER_BYTES);
+    let header: Header = xdr::from_bytes(header)?;
+    if header.procedure == lock::ACQUIRE_RESOURCE {
+        *held = Some(Held::acquire(&xdr::from_bytes(arguments)?)?);
+    } else if let Some(held) = held.take() {
+        held.release()?;
     }
+    let kind = MessageType::REPLY;
+    let answer = Packet::new(Header { kind, ..header }, &());
+    stream.write_all(&answer.encode()?)?;
+    Ok(())
 }
 
 /// A file that is locked.
