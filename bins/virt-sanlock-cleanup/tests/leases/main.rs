@@ -40,6 +40,10 @@ fn main() -> ExitCode {
                 replaced::files_that_are_replaced_have_one_owner,
             ),
             (
+                "an_owner_in_a_replaced_file_is_waited_for",
+                replaced::an_owner_in_a_replaced_file_is_waited_for,
+            ),
+            (
                 "who_removes_without_the_lease_is_found_out",
                 races::who_removes_without_the_lease,
             ),

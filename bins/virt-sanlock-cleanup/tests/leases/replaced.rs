@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ondisk::Leader;
+use ondisk::{Dblock, Generation, HostId, Leader, Lver, Timestamp};
 use sanlock_proto::flags::{AcquireFlags, ReleaseFlags};
 use sanlock_proto::request::Release;
 
@@ -144,6 +144,56 @@ fn counter(lab: &Lab, disk: u64) -> std::path::PathBuf {
 /// How often a disk was had, as its owners count it.
 fn count(lab: &Lab, disk: u64) -> u64 {
     std::fs::read_to_string(counter(lab, disk)).map_or(0, |text| text.parse().unwrap())
+}
+
+/// The owner won by another's hand: while it began its next ballot, which says nothing yet, a second host wrote it down.
+/// A third has given back here what it held in the file that was here before.
+pub fn an_owner_in_a_replaced_file_is_waited_for() -> Outcome {
+    let lab = Lab::new(3);
+    let name = format!("{:032x}", 1);
+    lab.make(1, &name).unwrap();
+    let generation = Generation(1);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(lab.leases().join(&name))
+        .unwrap();
+    let mut sector = [0; 512];
+    file.read_exact_at(&mut sector, 0).unwrap();
+    let mut leader = Leader::decode(&sector).unwrap().record;
+    (leader.lver, leader.timestamp) = (Lver(1), Timestamp(1));
+    (leader.owner_id, leader.owner_generation) = (HostId(2), generation);
+    (leader.write_id, leader.write_generation) = (HostId(3), generation);
+    leader.encode(&mut sector);
+    file.write_all_at(&sector, 0).unwrap();
+    let of_owner = Dblock {
+        mbal: 2002,
+        lver: Lver(1),
+        ..Dblock::default()
+    };
+    let of_an_old_owner = Dblock {
+        mbal: 2003,
+        bal: 2003,
+        inp: HostId(3),
+        inp2: generation,
+        inp3: Timestamp(1),
+        lver: Lver(50),
+        flags: Dblock::RELEASED,
+        ..Dblock::default()
+    };
+    for (host, mut dblock) in [(2, of_owner), (3, of_an_old_owner)] {
+        let mut sector = [0; 512];
+        dblock.encode(&mut sector);
+        file.write_all_at(&sector, (host + 1) * 512).unwrap();
+    }
+    file.sync_all().unwrap();
+    let mut connection = lab.client(1).register().unwrap();
+    let resource = lab.resource(&name);
+    let resources = std::slice::from_ref(&resource);
+    let told =
+        [(); 3].map(|()| asked(&connection.acquire(AcquireFlags::NONE, resources, None)).unwrap());
+    assert_eq!(told, [-243; 3], "host 2 holds it");
+    Outcome::Passed
 }
 
 /// Numbers by SplitMix64.

@@ -24,7 +24,7 @@ pub(super) struct Start {
     pub(super) largest_mbal: u64,
     /// The latest version for which any host has begun a ballot.
     pub(super) latest: Lver,
-    /// The owner that the leader names has its own dblock say that it holds this very version.
+    /// The dblock of the owner that the leader names is of this very version, and does not say that it was released.
     owner_holds: bool,
 }
 
@@ -180,9 +180,9 @@ impl Attempt<'_> {
             }
             let leader = &found.leader;
             if host == leader.owner_id && leader.is_owned() {
-                found.owner_holds = dblock.lver == leader.lver
-                    && (dblock.inp, dblock.inp2) == (host, leader.owner_generation)
-                    && !dblock.is_released();
+                // What it proposes does not matter: another host may have made it the owner when it had just begun
+                // its next ballot, without a proposal yet.
+                found.owner_holds = dblock.lver == leader.lver && !dblock.is_released();
             }
         }
         Ok(found)
