@@ -34,6 +34,10 @@ pub async fn convert_to_exclusive(
         }
         .into());
     }
+    if held.half_shared {
+        // The leader may be all that keeps others off: a way back must not free it before our mark is there.
+        complete_sharing(ctx, held).await?;
+    }
     let options = AcquireOptions {
         no_wait,
         keep_shared: true,

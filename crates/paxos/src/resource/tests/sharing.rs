@@ -488,6 +488,36 @@ async fn a_conversion_to_shared_that_failed_halfway_can_be_ended() {
     }
 }
 
+/// Something on disk keeps others off all the time, whatever fails.
+#[tokio::test(start_paused = true)]
+async fn what_is_shared_by_halves_is_never_free_while_it_is_made_exclusive() {
+    for fault in [Fault::Error, Fault::DoneButError] {
+        for (first, second) in (0..8).flat_map(|first| (0..8).map(move |gap| (first, first + gap)))
+        {
+            let (world, ctx) = (World::new(SMALL), context(10));
+            let mut held = held(&world, &ctx).await;
+            world.disk.fail(0, Fault::Error);
+            convert_to_shared(&ctx, &mut held).await.unwrap_err();
+            assert!(world.leader().is_owned() && !world.mode(1).is_shared());
+            world.disk.fail(first, fault);
+            world.disk.fail(second, fault);
+            let converted =
+                convert_to_exclusive(&ctx, &mut held, &world, true, &Cancel::new()).await;
+            let kept = world.leader().is_owned() || world.mode(1).is_shared();
+            assert!(kept, "requests {first} and {second} failed");
+            let mode = if converted.is_ok() {
+                Mode::Exclusive
+            } else {
+                Mode::Shared
+            };
+            assert_eq!(held.mode, mode);
+            // It gets through when nothing fails any more.
+            while release(&ctx, &mut held, None).await.is_err() {}
+            assert!(!world.leader().is_owned() && !world.mode(1).is_shared());
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_conversion_to_shared_leaves_another_owner_alone() {
     let (world, ctx) = (World::new(SMALL), context(10));
