@@ -60,6 +60,13 @@ pub struct Process {
     pub stop: Arc<Notify>,
 }
 
+impl Process {
+    /// Whether the daemon cannot end it.
+    pub fn is_unkillable(&self) -> bool {
+        self.obedience == Obedience::Stuck || self.restricted
+    }
+}
+
 /// A running daemon.
 #[derive(Debug, Clone)]
 pub struct Daemon {
@@ -395,8 +402,17 @@ impl Machine {
 
     /// A process is dead.
     pub fn process_died(&self, pid: i32, how: Death) {
-        let Some(process) = self.state().processes.remove(&pid) else {
-            return;
+        let process = {
+            let mut state = self.state();
+            let Some(process) = state.processes.remove(&pid) else {
+                return;
+            };
+            if process.is_unkillable() {
+                // As late as this.
+                state.hindrances.begins();
+                state.hindrances.ends();
+            }
+            process
         };
         self.event(Event::Died(pid, how));
         self.world.check(|checker| checker.died(self.number, pid));

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use wdmd::watchdog::{Millis, Now, Suspended};
 
 use super::hindrances::time_to_prevent_a_reset;
-use super::{BOOT_MILLIS, Machine, Obedience, Process};
+use super::{BOOT_MILLIS, Machine, Process};
 use crate::clock::HostClock;
 use crate::trace::{Event, Why};
 use crate::watchdog::{Change, Watchdog};
@@ -109,11 +109,9 @@ impl Machine {
         let fire = Duration::from_secs(u64::from(self.world.scenario.fire_timeout));
         let state = self.state();
         let hindered = state.hindrances.within(time_to_prevent_a_reset(age, fire));
-        let unkillable =
-            |process: &Process| process.obedience == Obedience::Stuck || process.restricted;
         let excused = hindered
             || !self.world.scenario.wdmd.closing_pets
-            || state.processes.values().any(unkillable);
+            || state.processes.values().any(Process::is_unkillable);
         let Some(daemon) = state.daemon.clone().filter(|_| !excused) else {
             return false;
         };
