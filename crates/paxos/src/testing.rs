@@ -127,6 +127,12 @@ impl MemDisk {
         leader
     }
 
+    pub(crate) fn poke_dblock(&self, offset: u64, dblock: Dblock) {
+        let (mut dblock, mut sector) = (dblock, [0; 512]);
+        dblock.encode(&mut sector);
+        self.poke(offset, &sector);
+    }
+
     pub(crate) fn leader(&self, offset: u64) -> Leader {
         Leader::decode(&self.peek(offset, 512)).unwrap().record
     }
@@ -391,7 +397,7 @@ impl World {
         })
     }
 
-    fn host_offset(&self, host: u64) -> u64 {
+    pub(crate) fn host_offset(&self, host: u64) -> u64 {
         RESOURCE + self.geometry.dblock_offset(HostId(host)).unwrap()
     }
 
@@ -406,9 +412,7 @@ impl World {
     }
 
     pub(crate) fn set_dblock(&self, host: u64, dblock: Dblock) {
-        let (mut dblock, mut sector) = (dblock, [0; 512]);
-        dblock.encode(&mut sector);
-        self.disk.poke(self.host_offset(host), &sector);
+        self.disk.poke_dblock(self.host_offset(host), dblock);
     }
 
     pub(crate) fn set_shared(&self, host: u64, generation: u64) {

@@ -7,7 +7,7 @@ use ondisk::{Dblock, HostBitmap, Leader, Lver};
 use super::ballot::{Abort, Ballot, Stop, Traces, next_mbal, opening};
 use super::leader::{self, LeaderView};
 use super::owner::OwnerGone;
-use super::start::{Extent, Start};
+use super::start::{Extent, Start, leaves_versions_out};
 use super::{Held, Member, Mode, ResourceLease, Undo};
 use crate::env::planted;
 use crate::{AcquireError, Cancel, Context, Error, Liveness, Owner, Step};
@@ -136,12 +136,9 @@ impl Attempt<'_> {
         let mut restarts = 0;
         loop {
             let start = self.start(restarts).await?;
-            let must_wait = self.must_wait_for_owner(&start.view.leader)? && !start.is_put_back();
-            let gone = match must_wait {
-                true => self.await_owner(&start.view).await?,
-                false => OwnerGone::Yes,
-            };
-            if let OwnerGone::Yes = gone {
+            let owners = self.owners(&start)?;
+            let must_wait = !owners.is_empty();
+            if let OwnerGone::Yes = self.await_owners(&start.view, owners).await? {
                 if let Some(leader) = self.ballots(start, must_wait).await? {
                     return Ok(self.acquired(leader));
                 }
@@ -165,11 +162,12 @@ impl Attempt<'_> {
             && leader.owner_generation == self.us.generation
     }
 
-    /// Whether the lease has an owner whose death must be waited for.
-    fn must_wait_for_owner(&self, leader: &Leader) -> Result<bool, Error> {
+    /// The owner whose death must be waited for, as a leader that names it; and others that may be the owner.
+    fn owners(&self, start: &Start) -> Result<Vec<Leader>, Error> {
         if self.options.force {
-            return Ok(false);
+            return Ok(Vec::new());
         }
+        let leader = &start.view.leader;
         if let Some(wanted) = self.options.lver.filter(|wanted| *wanted != leader.lver) {
             let found = leader.lver;
             return Err(Error::WrongLver {
@@ -180,7 +178,9 @@ impl Attempt<'_> {
         }
         // What an earlier generation of ours has left was lost when that generation ended.
         let ours = leader.owner_id == self.us.host && leader.owner_generation <= self.us.generation;
-        Ok(leader.is_owned() && !ours)
+        let must_wait = leader.is_owned() && !ours && !start.is_put_back();
+        let owner = must_wait.then(|| leader.clone());
+        Ok(owner.into_iter().chain(start.left_out(self.us)).collect())
     }
 
     /// Runs ballots for the version after that of `start` until one is won, and writes the new leader.
@@ -244,6 +244,11 @@ impl Attempt<'_> {
             };
             tracing::debug!(lease = %self.lease.lease_name(), %next, mbal, ?abort, "ballot aborted");
             hosts_seen = self.num_hosts(&basis.leader);
+            if let Abort::Overlooked { lver, .. } | Abort::LargerLver { lver, .. } = abort {
+                if lver > latest && leaves_versions_out(&basis.leader, lver) {
+                    return Ok(None);
+                }
+            }
             if let Abort::Overlooked { mbal: theirs, lver } = abort {
                 // Now everybody was looked at, and the leader is what it was.
                 next = next.max(lver);

@@ -29,7 +29,7 @@ pub(super) struct Value {
 
 impl Value {
     /// What a dblock has accepted.
-    fn accepted(dblock: &Dblock) -> Option<Self> {
+    pub(super) fn accepted(dblock: &Dblock) -> Option<Self> {
         let Dblock {
             bal,
             inp: host,

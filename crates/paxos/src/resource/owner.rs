@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ondisk::Leader;
+
 use super::acquire::Attempt;
 use super::leader::{self, LeaderView};
 use super::{Member, block};
@@ -22,13 +24,26 @@ pub(super) enum OwnerGone {
 }
 
 impl Attempt<'_> {
-    /// Finds out whether the owner that `view` tells has lost the lease: by its death, or because it has
-    /// given the lease up in its dblock.
+    /// Finds out whether all these owners, each told by a leader, have lost the lease: by their death, or because they
+    /// have given it up in their dblocks. `view` is what the disks have.
     ///
     /// # Errors
-    /// If the owner is alive, or if it is silent and `no_wait` was asked for.
-    pub(super) async fn await_owner(&self, view: &LeaderView) -> Result<OwnerGone, Error> {
-        let (ctx, lease, owned) = (self.ctx, || self.lease.boxed_name(), &view.leader);
+    /// If one of them is alive, or if it is silent and `no_wait` was asked for.
+    pub(super) async fn await_owners(
+        &self,
+        view: &LeaderView,
+        owners: Vec<Leader>,
+    ) -> Result<OwnerGone, Error> {
+        for owned in &owners {
+            if let OwnerGone::LeaderChanged = self.await_owner(view, owned).await? {
+                return Ok(OwnerGone::LeaderChanged);
+            }
+        }
+        Ok(OwnerGone::Yes)
+    }
+
+    async fn await_owner(&self, view: &LeaderView, owned: &Leader) -> Result<OwnerGone, Error> {
+        let (ctx, lease) = (self.ctx, || self.lease.boxed_name());
         let area = self
             .liveness
             .delta_area(&self.lease.space)
@@ -69,7 +84,7 @@ impl Attempt<'_> {
                     );
                     return Ok(OwnerGone::Yes);
                 }
-                OwnerState::Alive if self.has_released(view).await? => return Ok(OwnerGone::Yes),
+                OwnerState::Alive if self.has_released(owned).await? => return Ok(OwnerGone::Yes),
                 OwnerState::Alive => {
                     let dead_in = Some(dead_after.as_secs().saturating_add(1));
                     return Err(Error::OwnerAlive {
@@ -98,8 +113,7 @@ impl Attempt<'_> {
     ///
     /// Its release may have been overwritten by a host that was in the ballot with it and wrote it down
     /// as the owner; then the writer is not the owner.
-    async fn has_released(&self, view: &LeaderView) -> Result<bool, Error> {
-        let leader = &view.leader;
+    async fn has_released(&self, leader: &Leader) -> Result<bool, Error> {
         if leader.write_id == leader.owner_id {
             return Ok(false);
         }

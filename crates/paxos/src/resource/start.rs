@@ -2,7 +2,9 @@
 
 use ondisk::{Dblock, Dblocks, HostId, Leader, Lver};
 
+use super::Member;
 use super::acquire::{AcquireOptions, Attempt};
+use super::ballot::Value;
 use super::leader::{self, LeaderView};
 use crate::env::planted;
 use crate::wait::join_all;
@@ -24,6 +26,8 @@ pub(super) struct Start {
     pub(super) largest_mbal: u64,
     /// The latest version for which any host has begun a ballot.
     pub(super) latest: Lver,
+    /// What hosts have proposed for later versions than the leader's, and may have been chosen.
+    proposed: Vec<(Lver, Value)>,
     /// The dblock of the owner that the leader names is of this very version, and does not say that it was released.
     owner_holds: bool,
 }
@@ -37,7 +41,39 @@ impl Start {
     /// a host that gave its lease back in a file that has taken the place of its own (the C program does) leaves a
     /// later version there, too.
     pub(super) fn is_put_back(&self) -> bool {
-        self.latest.0 > self.view.leader.lver.0.saturating_add(1) && !self.owner_holds
+        self.leaves_versions_out() && !self.owner_holds
+    }
+
+    /// Whether somebody is further than the version after the leader's.
+    fn leaves_versions_out(&self) -> bool {
+        leaves_versions_out(&self.view.leader, self.latest)
+    }
+
+    /// Who may own a version that ballots for the latest one would leave out: won, but not written down yet.
+    ///
+    /// After a leader that was put back nobody does. But the latest version may be that of another file, in whose place
+    /// this one is, left by a host that gave its lease back there (the C program does); and a host that had looked before
+    /// may be the owner by now.
+    pub(super) fn left_out(&self, us: Member) -> Vec<Leader> {
+        let mut owners: Vec<Leader> = Vec::new();
+        for (lver, value) in self.proposed.iter().filter(|(lver, _)| *lver < self.latest) {
+            let ours = value.host == us.host && value.generation <= us.generation;
+            let known = |owner: &Leader| {
+                (owner.owner_id, owner.owner_generation) == (value.host, value.generation)
+            };
+            if !ours && !owners.iter().any(known) {
+                owners.push(Leader {
+                    lver: *lver,
+                    owner_id: value.host,
+                    owner_generation: value.generation,
+                    timestamp: value.timestamp,
+                    // Its own dblock has the last word on whether it has released that version.
+                    write_id: HostId(0),
+                    ..self.view.leader.clone()
+                });
+            }
+        }
+        owners
     }
 
     /// Whether ballots may begin for all that was seen: the lease is free, on all disks alike, and nobody is
@@ -45,8 +81,13 @@ impl Start {
     fn is_plainly_free(&self) -> bool {
         let leader = &self.view.leader;
         let alike = self.view.on_disks.iter().flatten().all(|on| on == leader);
-        !leader.is_owned() && alike && self.latest.0 <= leader.lver.0.saturating_add(1)
+        !leader.is_owned() && alike && !self.leaves_versions_out()
     }
+}
+
+/// Whether a version is beyond the next one after a leader's.
+pub(super) fn leaves_versions_out(leader: &Leader, next: Lver) -> bool {
+    next.0 > leader.lver.0.saturating_add(1)
 }
 
 /// The same of one disk.
@@ -54,6 +95,7 @@ struct OneDisk {
     leader: Leader,
     largest_mbal: u64,
     latest: Lver,
+    proposed: Vec<(Lver, Value)>,
     own: Dblock,
     owner_holds: bool,
 }
@@ -63,8 +105,9 @@ impl Attempt<'_> {
     ///
     /// That a lease is free shows at its beginning. The hosts whose sectors are not there are first looked at in the
     /// first ballot, right after its opening is written, which starts anew if it should have begun otherwise
-    /// ([`overlooked`](super::ballot::Ballot::overlooked)): our opening and theirs could have come in this order in any case. Safety never depends
-    /// on what was read before an opening, but for our own dblock and the leader: ballots look at everything again.
+    /// ([`overlooked`](super::ballot::Ballot::overlooked)): our opening and theirs could have come in this order in any
+    /// case. Safety never depends on what was read before an opening, but for our own dblock and the leader: ballots
+    /// look at everything again. Where versions would be left out everything is read before.
     pub(super) async fn start(&mut self, restarts: u32) -> Result<Start, Error> {
         let AcquireOptions {
             lver,
@@ -80,7 +123,12 @@ impl Attempt<'_> {
                 return Ok(start);
             }
         }
-        let (start, own) = self.read_lease(Extent::Whole).await?;
+        let (mut start, mut own) = self.read_lease(Extent::Whole).await?;
+        if start.leaves_versions_out() {
+            // Not all sectors were read at the same moment. Who has won without seeing the later version had written
+            // its dblock before that version was there.
+            (start, own) = self.read_lease(Extent::Whole).await?;
+        }
         self.take_in(&start.view.leader, own);
         Ok(start)
     }
@@ -136,6 +184,7 @@ impl Attempt<'_> {
             leader,
             largest_mbal: 0,
             latest: Lver(0),
+            proposed: Vec::new(),
             own: Dblock::default(),
             owner_holds: false,
         };
@@ -179,6 +228,11 @@ impl Attempt<'_> {
                 found.own = dblock;
             }
             let leader = &found.leader;
+            if let Some(value) = Value::accepted(&dblock).filter(|_| dblock.lver > leader.lver) {
+                if value.host != host || !dblock.is_released() {
+                    found.proposed.push((dblock.lver, value));
+                }
+            }
             if host == leader.owner_id && leader.is_owned() {
                 // What it proposes does not matter: another host may have made it the owner when it had just begun
                 // its next ballot, without a proposal yet.
@@ -198,9 +252,11 @@ impl Attempt<'_> {
         let mut latest = self.traces.sent.lver;
         let mut own = Dblock::default();
         let mut owner_holds = false;
+        let mut proposed = Vec::new();
         let mut leaders = Vec::with_capacity(disks.len());
-        for disk in disks {
-            if let Ok(disk) = &disk {
+        for mut disk in disks {
+            if let Ok(disk) = &mut disk {
+                proposed.append(&mut disk.proposed);
                 largest_mbal = largest_mbal.max(disk.largest_mbal);
                 latest = latest.max(disk.latest);
                 owner_holds |= disk.owner_holds;
@@ -216,6 +272,7 @@ impl Attempt<'_> {
             view,
             largest_mbal,
             latest,
+            proposed,
             owner_holds,
         };
         Ok((start, own))

@@ -126,6 +126,75 @@ async fn an_owner_keeps_its_lease_although_another_host_gave_back_a_later_versio
     assert_eq!(world.leader().lver, Lver(9));
 }
 
+/// The same while another host has won the next version and has not written it down yet.
+#[tokio::test(start_paused = true)]
+async fn a_version_that_another_host_may_have_won_is_not_left_out() {
+    let stale = Dblock {
+        flags: Dblock::RELEASED,
+        ..proposal(4003, 4003, 3, 9)
+    };
+    let alive = || {
+        let world = World::new(SMALL);
+        world.renew(2, 1, 500, 10);
+        world.scanned(2, 990, 990);
+        world
+    };
+    let refused = async |world: &World, first_look| {
+        let mut ctx = context(10);
+        ctx.first_look = first_look;
+        let before = world.leader();
+        let error = acquire(world, &ctx).await.unwrap_err();
+        let owner = error.error.owner().map(|owner| owner.host);
+        assert_eq!((error.code(), owner), (-243, Some(HostId(2))));
+        assert_eq!(world.leader(), before);
+    };
+    for first_look in [crate::FIRST_LOOK, 1, 0] {
+        // It has proposed itself, or another host has proposed it.
+        for by in [2, 4] {
+            let world = alive();
+            world.set_dblock(3, stale);
+            world.set_dblock(by, proposal(2, 2, 2, 1));
+            refused(&world, first_look).await;
+        }
+    }
+    // It did so while we read.
+    let world = alive();
+    world.set_dblock(3, stale);
+    let at = world.host_offset(2);
+    world
+        .disk
+        .before(1, move |disk| disk.poke_dblock(at, proposal(2, 2, 2, 1)));
+    refused(&world, 0).await;
+    // The later version came while we were in a ballot ourselves.
+    for read in [2, 4] {
+        let world = alive();
+        let [by, old] = [4, 3].map(|host| world.host_offset(host));
+        world.disk.before(read, move |disk| {
+            disk.poke_dblock(by, proposal(2, 2, 2, 1));
+            disk.poke_dblock(old, stale);
+        });
+        refused(&world, crate::FIRST_LOOK).await;
+    }
+    // It has released that version, is in a later one, or is gone.
+    let released = Dblock {
+        flags: Dblock::RELEASED,
+        ..proposal(2, 2, 2, 1)
+    };
+    for (own, generation) in [
+        (released, 1),
+        (proposal(2002, 0, 0, 2), 1),
+        (proposal(2, 2, 2, 1), 2),
+    ] {
+        let (world, ctx) = (alive(), context(10));
+        world.set_dblock(3, stale);
+        world.set_dblock(4, proposal(2, 2, 2, 1));
+        world.set_dblock(2, own);
+        world.renew(2, generation, 500, 10);
+        assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -245);
+        assert_eq!(world.leader().lver, Lver(9));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_release_that_failed_can_be_repeated() {
     for fault in [Fault::Error, Fault::DoneButError] {
