@@ -51,7 +51,7 @@ pub(crate) fn about(failure: &RemoteError) -> Option<&'static str> {
              SASL have /etc/libvirt/auth.conf name user and password in [credentials-NAME], and NAME in \
              [auth-libvirt-default]"
         }
-        NO_DOMAIN => "virsh list --all --uuid lists the guests of this host",
+        ErrorCode::NO_DOMAIN => "virsh list --all --uuid lists the guests of this host",
         ErrorCode::INVALID_ARG if failure.domain == libvirt_rpc::ErrorDomain::DOMAIN => {
             "a UUID has 32 hexadecimal digits; virsh domuuid NAME says a guest's"
         }
@@ -66,9 +66,6 @@ pub(crate) fn about(failure: &RemoteError) -> Option<&'static str> {
         _ => return None,
     })
 }
-
-/// No guest has this UUID (`VIR_ERR_NO_DOMAIN`).
-const NO_DOMAIN: ErrorCode = ErrorCode(42);
 
 #[cfg(test)]
 mod tests {
@@ -92,7 +89,7 @@ mod tests {
         }
         let failure = |code| RemoteError::new(code, ErrorDomain::REMOTE, "x");
         assert!(about(&failure(ErrorCode::AUTH_FAILED)).is_some());
-        assert!(about(&failure(NO_DOMAIN)).is_some());
+        assert!(about(&failure(ErrorCode::NO_DOMAIN)).is_some());
         assert_eq!(about(&failure(ErrorCode::RPC)), None);
     }
 }

@@ -27,6 +27,8 @@ impl ErrorCode {
     pub const NO_CONNECT: Self = Self(5);
     /// A configuration file cannot be understood.
     pub const CONF_SYNTAX: Self = Self(33);
+    /// No guest has this UUID.
+    pub const NO_DOMAIN: Self = Self(42);
     /// The caller may not do this.
     pub const OPERATION_DENIED: Self = Self(29);
     /// The system refused.
