@@ -225,21 +225,6 @@ pub enum Error {
         hosts: Box<HostBitmap>,
     },
 
-    /// A host's dblock tells of a version that the leader must have had, but has not: it has gone back.
-    #[error(
-        "{lease}: its leader has version {leader}, but host {host} was in a ballot for {dblock}"
-    )]
-    LeaderWentBack {
-        /// The resource.
-        lease: Box<LeaseName>,
-        /// The leader's version.
-        leader: Lver,
-        /// The host with the newer dblock.
-        host: HostId,
-        /// That dblock's version.
-        dblock: Lver,
-    },
-
     /// Our dblock does not stay as we write it: another host uses our host id, or the disk loses writes.
     #[error("{at}: our dblock, of host {host}, does not stay as it was written")]
     OwnDblockLost {
@@ -455,7 +440,6 @@ impl Error {
                 Step::ReadLeader => -220,
             },
             Self::OwnDblockLost { .. } => -210,
-            Self::LeaderWentBack { .. } => -212,
             Self::LeadersDiffer { .. } => -222,
             Self::SectorSize { .. } => -225,
             Self::SizePair { .. } => -230,

@@ -7,7 +7,7 @@ use ondisk::{Dblock, HostBitmap, Leader, Lver};
 use super::ballot::{Abort, Ballot, Stop, Traces, next_mbal, opening};
 use super::leader::{self, LeaderView};
 use super::owner::OwnerGone;
-use super::start::{Extent, Start, leaves_versions_out};
+use super::start::{Extent, Start};
 use super::{Held, Member, Mode, ResourceLease, Undo};
 use crate::env::planted;
 use crate::{AcquireError, Cancel, Context, Error, Liveness, Owner, Step};
@@ -202,7 +202,7 @@ impl Attempt<'_> {
         let next = next.ok_or_else(|| self.exhausted("version"))?;
         // Never a version earlier than one that is decided or being decided on: our own dblock, too, may
         // be all that is known of it.
-        let mut next = next.max(latest);
+        let next = next.max(latest);
         let max_hosts = match basis.leader.max_hosts {
             0 => self.lease.geometry.max_hosts(),
             max_hosts => max_hosts,
@@ -244,25 +244,24 @@ impl Attempt<'_> {
             };
             tracing::debug!(lease = %self.lease.lease_name(), %next, mbal, ?abort, "ballot aborted");
             hosts_seen = self.num_hosts(&basis.leader);
-            if let Abort::Overlooked { lver, .. } | Abort::LargerLver { lver, .. } = abort {
-                if lver > latest && leaves_versions_out(&basis.leader, lver) {
-                    return Ok(None);
-                }
-            }
-            if let Abort::Overlooked { mbal: theirs, lver } = abort {
+            match abort {
+                // Going on there would leave versions out, whose owners have to be looked for.
+                Abort::LargerLver => return Ok(None),
                 // Now everybody was looked at, and the leader is what it was.
-                next = next.max(lver);
-                mbal = number_after(largest_mbal.max(theirs))
-                    .ok_or_else(|| self.exhausted("ballot number"))?;
-                look_first = false;
-                continue;
+                Abort::Overlooked { mbal: theirs } => {
+                    mbal = number_after(largest_mbal.max(theirs))
+                        .ok_or_else(|| self.exhausted("ballot number"))?;
+                    look_first = false;
+                    continue;
+                }
+                _ => {}
             }
             aborts += 1;
             if !matches!(abort, Abort::LargerMbal { .. }) {
                 strange += 1;
             }
             if strange > STRANGE_ABORTS {
-                if let Some(error) = self.no_more_ballots(abort, &basis.leader) {
+                if let Some(error) = self.no_more_ballots(abort) {
                     return Err(error);
                 }
             }
@@ -274,10 +273,6 @@ impl Attempt<'_> {
                 Abort::LargerMbal { mbal: theirs } => mbal.max(theirs),
                 _ => mbal,
             };
-            // If the leader is still the same at the next look, it was put back.
-            if let Abort::LargerLver { lver, .. } = abort {
-                next = next.max(lver);
-            }
             mbal = number_after(largest).ok_or_else(|| self.exhausted("ballot number"))?;
         }
     }
@@ -418,23 +413,15 @@ impl Attempt<'_> {
         self.pause(Duration::from_micros(micros)).await
     }
 
-    fn no_more_ballots(&self, abort: Abort, leader: &Leader) -> Option<Error> {
-        match abort {
-            Abort::LargerLver { host, lver } => Some(Error::LeaderWentBack {
-                lease: self.lease.boxed_name(),
-                leader: leader.lver,
-                host,
-                dblock: lver,
-            }),
-            Abort::OwnDblockLost { disk } => {
-                let at = self.lease.lease_name().at(self.lease.areas.get(disk)?);
-                Some(Error::OwnDblockLost {
-                    at,
-                    host: self.us.host,
-                })
-            }
-            Abort::LargerMbal { .. } | Abort::Overlooked { .. } | Abort::LeaderChanged => None,
-        }
+    fn no_more_ballots(&self, abort: Abort) -> Option<Error> {
+        let Abort::OwnDblockLost { disk } = abort else {
+            return None;
+        };
+        let at = self.lease.lease_name().at(self.lease.areas.get(disk)?);
+        Some(Error::OwnDblockLost {
+            at,
+            host: self.us.host,
+        })
     }
 
     fn exhausted(&self, what: &'static str) -> Error {

@@ -49,12 +49,11 @@ impl Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Abort {
     /// A host is in a ballot for a later version.
-    LargerLver { host: HostId, lver: Lver },
+    LargerLver,
     /// A host is in a later ballot for the same version.
     LargerMbal { mbal: u64 },
-    /// Hosts that nobody had looked at before are in a ballot of this number and in one for this version, after
-    /// which ours would have begun otherwise.
-    Overlooked { mbal: u64, lver: Lver },
+    /// A host that nobody had looked at before was in a ballot of this number, after which ours would have another.
+    Overlooked { mbal: u64 },
     /// The leader is not what it was.
     LeaderChanged,
     /// Our own dblock is not what we have just written, on disk number `disk`.
@@ -257,9 +256,13 @@ impl Ballot<'_> {
         }
         // Ours is the first number of its round, but for our own place in it.
         let round = ours.mbal.saturating_sub(self.us.host.0);
-        let otherwise = lver > ours.lver || (mbal != 0 && mbal >= round);
-        let ignored = planted!(self.ctx, UnseenLeftOut);
-        (otherwise && !ignored).then_some(Abort::Overlooked { mbal, lver })
+        if planted!(self.ctx, UnseenLeftOut) {
+            return None;
+        }
+        if lver > ours.lver {
+            return Some(Abort::LargerLver);
+        }
+        (mbal != 0 && mbal >= round).then_some(Abort::Overlooked { mbal })
     }
 
     fn was_seen(&self, host: HostId) -> bool {
@@ -319,7 +322,7 @@ impl Ballot<'_> {
             if !self.was_seen(host) && planted!(self.ctx, UnseenLeftOut) {
                 continue;
             }
-            self.check_other(host, &dblock, ours)?;
+            self.check_other(&dblock, ours)?;
             if dblock.lver == ours.lver {
                 seen(host, &dblock);
             }
@@ -332,12 +335,9 @@ impl Ballot<'_> {
     }
 
     /// Whether another host's dblock ends our ballot.
-    fn check_other(&self, host: HostId, theirs: &Dblock, ours: &Dblock) -> Result<(), Stop> {
+    fn check_other(&self, theirs: &Dblock, ours: &Dblock) -> Result<(), Stop> {
         if theirs.lver > ours.lver && !planted!(self.ctx, IgnoreLargerLver) {
-            return Err(Stop::Aborted(Abort::LargerLver {
-                host,
-                lver: theirs.lver,
-            }));
+            return Err(Stop::Aborted(Abort::LargerLver));
         }
         // Ballot numbers are unique to a host, so an equal one is somebody's mistake, not ours to repeat.
         let later = theirs.lver == ours.lver && theirs.mbal >= ours.mbal;

@@ -46,7 +46,7 @@ impl Start {
 
     /// Whether somebody is further than the version after the leader's.
     fn leaves_versions_out(&self) -> bool {
-        leaves_versions_out(&self.view.leader, self.latest)
+        self.latest.0 > self.view.leader.lver.0.saturating_add(1)
     }
 
     /// Who may own a version that ballots for the latest one would leave out: won, but not written down yet.
@@ -83,11 +83,6 @@ impl Start {
         let alike = self.view.on_disks.iter().flatten().all(|on| on == leader);
         !leader.is_owned() && alike && !self.leaves_versions_out()
     }
-}
-
-/// Whether a version is beyond the next one after a leader's.
-pub(super) fn leaves_versions_out(leader: &Leader, next: Lver) -> bool {
-    next.0 > leader.lver.0.saturating_add(1)
 }
 
 /// The same of one disk.
