@@ -11,6 +11,7 @@ pub mod block_queue;
 mod buffer;
 mod direct;
 mod error;
+mod follow;
 mod open;
 mod path;
 mod pool;
@@ -21,6 +22,7 @@ pub mod sim;
 pub use buffer::Buffer;
 pub use direct::DirectIo;
 pub use error::IoError;
+pub use follow::following_answers;
 pub use pool::{PoolOptions, PoolStatus};
 pub use request::{MAX_TRANSFER, STUCK_AFTER, STUCK_PER_DISK};
 

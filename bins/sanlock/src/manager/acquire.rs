@@ -232,11 +232,16 @@ impl Manager {
             }
             return Ok(Won { token });
         }
-        let context = self.context(space.io_timeout);
-        match self
-            .take_on_disk(&context, spec, space, us, facts.geometry, flags, id)
-            .await
-        {
+        let on_disk = {
+            let (manager, space, spec) = (Arc::clone(self), Arc::clone(space), spec.clone());
+            async move {
+                let context = manager.context(space.io_timeout);
+                manager
+                    .take_on_disk(&context, &spec, &space, us, facts.geometry, flags, id)
+                    .await
+            }
+        };
+        match storage::following_answers(on_disk).await {
             Ok((held, lvb)) => {
                 token.lver = if shared { Lver(0) } else { held.leader.lver };
                 let mut state = self.state();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ondisk::Name;
+use ondisk::{IoTimeout, Name};
 use paxos::resource;
 use tracing::{debug, error, info};
 
@@ -12,7 +12,7 @@ use super::command::Target;
 use super::lease::close;
 use super::resources::{LeaseValue, Stage};
 use super::space::Phase;
-use super::spec::ResourceKey;
+use super::spec::{Area, ResourceKey};
 use super::{Code, Manager, errno};
 
 /// How soon something is tried again that failed without making anybody wait.
@@ -37,6 +37,25 @@ enum Attempt {
     Failed(Code),
     /// It is not known what is on disk, or known that the lease still is; it will be tried again.
     Again(Code, Pause),
+}
+
+/// What is to be given back on disk.
+struct Leaving {
+    id: u32,
+    space_id: u32,
+    io_timeout: IoTimeout,
+    areas: Vec<Area>,
+    lease: Option<resource::Held>,
+    undo: Option<Box<resource::Undo>>,
+    value: Option<LeaseValue>,
+    rename: Option<Name>,
+}
+
+/// Why it could not be given back.
+struct Failure {
+    code: Code,
+    again: Option<Pause>,
+    why: String,
 }
 
 /// How long to wait before the next attempt.
@@ -305,7 +324,7 @@ impl Manager {
         key: &ResourceKey,
         rename: Option<Name>,
     ) -> Attempt {
-        let (id, space_id, io_timeout, areas, lease, undo, value) = loop {
+        let (id, space_id, leaving) = loop {
             self.until_completed(key).await;
             let mut state = self.state();
             let state = &mut *state;
@@ -330,45 +349,27 @@ impl Manager {
                 .lvb
                 .clone()
                 .filter(|value| value.dirty && !resource.shared);
-            break (
-                resource.id,
-                resource.space_id,
-                resource.io_timeout,
-                resource.areas.clone(),
-                resource.lease.take(),
-                resource.undo.take(),
+            let leaving = Leaving {
+                id: resource.id,
+                space_id: resource.space_id,
+                io_timeout: resource.io_timeout,
+                areas: resource.areas.clone(),
+                lease: resource.lease.take(),
+                undo: resource.undo.take(),
                 value,
-            );
+                rename,
+            };
+            break (resource.id, resource.space_id, leaving);
         };
-        let context = self.context(io_timeout);
-        let mut lease = lease;
-        let mut failure = None;
-        if let Some(held) = lease.as_mut() {
-            if let Err(failed) = self.reopen(held, &areas, io_timeout).await {
-                let again = failed.may_pass().then(|| Pause::after(failed.is_timeout()));
-                return self.not_given_back(key, lease, undo, &failed, failed.code(), again);
-            }
-            let value =
-                value.filter(|_| !held.release_has_begun() || planted!(self, ValueAfterRelease));
-            self.write_value(&context, held, value.as_ref(), space_id, id)
-                .await;
-            if let Err(failed) = resource::release(&context, held, rename.as_ref()).await {
-                failure = Some(failed);
-            }
-            close(held);
-        }
-        let mut undo = undo;
-        if let Some(undo) = undo.as_mut() {
-            if let Ok(areas) = self.areas_of_lease(&areas, io_timeout).await {
-                undo.reopen(areas);
-            }
-            if let Err(failed) = resource::undo(&context, undo).await {
-                failure = Some(failed);
-            }
-        }
-        if let Some(failed) = failure {
-            let again = failed.may_pass().then(|| Pause::after(failed.is_timeout()));
-            return self.not_given_back(key, lease, undo, &failed, failed.code(), again);
+        let manager = Arc::clone(self);
+        let on_disk = async move {
+            let mut leaving = leaving;
+            let done = manager.give_back_on_disk(&mut leaving).await;
+            (leaving, done)
+        };
+        let (leaving, done) = storage::following_answers(on_disk).await;
+        if let Err(failed) = done {
+            return self.not_given_back(key, leaving, failed);
         }
         self.state().resources.remove(key);
         self.clients_changed.notify_waiters();
@@ -376,16 +377,44 @@ impl Manager {
         Attempt::Done
     }
 
+    async fn give_back_on_disk(&self, leaving: &mut Leaving) -> Result<(), Failure> {
+        let io_timeout = leaving.io_timeout;
+        let context = self.context(io_timeout);
+        let mut done = Ok(());
+        if let Some(held) = leaving.lease.as_mut() {
+            self.reopen(held, &leaving.areas, io_timeout)
+                .await
+                .map_err(|failed| Failure {
+                    code: failed.code(),
+                    again: failed.may_pass().then(|| Pause::after(failed.is_timeout())),
+                    why: failed.to_string(),
+                })?;
+            let value = leaving
+                .value
+                .as_ref()
+                .filter(|_| !held.release_has_begun() || planted!(self, ValueAfterRelease));
+            self.write_value(&context, held, value, leaving.space_id, leaving.id)
+                .await;
+            let released = resource::release(&context, held, leaving.rename.as_ref()).await;
+            done = released.map(drop);
+            close(held);
+        }
+        if let Some(undo) = leaving.undo.as_mut() {
+            if let Ok(areas) = self.areas_of_lease(&leaving.areas, io_timeout).await {
+                undo.reopen(areas);
+            }
+            done = resource::undo(&context, undo).await.and(done);
+        }
+        done.map_err(|failed| Failure {
+            code: failed.code(),
+            again: failed.may_pass().then(|| Pause::after(failed.is_timeout())),
+            why: failed.to_string(),
+        })
+    }
+
     /// Keeps what could not be given back, if it is worth another attempt.
-    fn not_given_back(
-        &self,
-        key: &ResourceKey,
-        lease: Option<resource::Held>,
-        undo: Option<Box<resource::Undo>>,
-        failed: &dyn std::fmt::Display,
-        code: Code,
-        again: Option<Pause>,
-    ) -> Attempt {
+    fn not_given_back(&self, key: &ResourceKey, leaving: Leaving, failed: Failure) -> Attempt {
+        let Failure { code, again, why } = failed;
         let mut state = self.state();
         let Some(resource) = state.resources.get_mut(key) else {
             return Attempt::Failed(code);
@@ -395,17 +424,17 @@ impl Manager {
             error!(
                 space = space,
                 resource = id,
-                "{key} may still be held on disk: {failed}; trying again"
+                "{key} may still be held on disk: {why}; trying again"
             );
-            resource.lease = lease;
-            resource.undo = undo;
+            resource.lease = leaving.lease;
+            resource.undo = leaving.undo;
             resource.releasing = true;
             return Attempt::Again(code, pause);
         }
         error!(
             space = space,
             resource = id,
-            "{key} could not be given back: {failed} ({})",
+            "{key} could not be given back: {why} ({})",
             sanlock_proto::describe(code)
         );
         state.resources.remove(key);
