@@ -31,8 +31,18 @@ pub(crate) struct Setup<'a> {
     pub(crate) conf: &'a str,
     /// More options of `sanlock daemon`.
     pub(crate) options: &'a [&'a str],
-    /// Whether the daemon's log is kept in a file; writing it costs time.
-    pub(crate) log: bool,
+    /// How it runs.
+    pub(crate) runs: Runs,
+}
+
+/// How a daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// In the foreground, with all that it logs in a file.
+    Logging,
+    /// As it was meant to, in the background: what is of interest only to those who look for a mistake
+    /// stays in its memory.
+    InBackground,
 }
 
 /// A running daemon; killed when dropped.
@@ -40,7 +50,9 @@ pub(crate) struct Host {
     pub(crate) name: String,
     program: PathBuf,
     run_dir: PathBuf,
+    /// What was started: the daemon, or what started that.
     child: Child,
+    pid: u32,
     kill: Option<Undo>,
 }
 
@@ -53,20 +65,25 @@ impl Host {
         let conf = run_dir.join("sanlock.conf");
         std::fs::write(&conf, setup.conf)
             .with_context(|| format!("cannot write {}", conf.display()))?;
-        let log = if setup.log {
-            Stdio::from(File::create(run_dir.join("log")).context("cannot create a log file")?)
-        } else {
-            Stdio::null()
-        };
         let mut command = guard::command(&setup.program.path);
         environment(&mut command, &run_dir);
         command.env(CONF_VARIABLE, &conf);
-        command.args(["daemon", "-D", "-w", "0", "-e", setup.name]);
+        command.args(["daemon", "-w", "0", "-e", setup.name]);
         // The socket goes to these; by default to a user that need not exist.
-        command
-            .args(["-U", &user_name(), "-G", &group_name()])
-            .args(setup.options);
+        command.args(["-U", &user_name(), "-G", &group_name()]);
+        let log = match setup.runs {
+            Runs::Logging => {
+                command.arg("-D");
+                Stdio::from(File::create(run_dir.join("log")).context("cannot create a log file")?)
+            }
+            Runs::InBackground => {
+                // Nothing to the log file and the system log of the machine.
+                command.args(["-L", "-1", "-S", "-1"]);
+                Stdio::null()
+            }
+        };
         let child = command
+            .args(setup.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -77,11 +94,39 @@ impl Host {
             name: setup.name.to_owned(),
             program: setup.program.path.clone(),
             run_dir,
+            pid: child.id(),
             child,
             kill: Some(kill),
         };
+        if setup.runs == Runs::InBackground {
+            host.follow_into_background()?;
+        }
         host.wait_until_served()?;
         Ok(host)
+    }
+
+    /// Waits for what was started, and finds the daemon that it left.
+    fn follow_into_background(&mut self) -> Result<()> {
+        let ended = self.child.wait().context("cannot wait for a daemon")?;
+        let file = self.run_dir.join("sanlock.pid");
+        let end = Instant::now() + START_LIMIT;
+        // The original may not have written it yet.
+        while ended.success() && Instant::now() < end {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if let Some(Ok(pid)) = text.strip_suffix('\n').map(str::parse) {
+                self.pid = pid;
+                // A daemon leads a group of its own.
+                self.kill = Some(later(Action::KillGroup(pid)));
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let program = self.program.display();
+        bail!(
+            "the daemon of {} ({program}) left no {} ({ended})",
+            self.name,
+            file.display()
+        )
     }
 
     fn wait_until_served(&mut self) -> Result<()> {
@@ -90,7 +135,11 @@ impl Host {
             if self.client().version().is_ok() {
                 return Ok(());
             }
-            let ended = self.child.try_wait().context("cannot wait for a daemon")?;
+            let ended = if self.pid == self.child.id() {
+                self.child.try_wait().context("cannot wait for a daemon")?
+            } else {
+                None
+            };
             if ended.is_none() && Instant::now() < end {
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
@@ -110,7 +159,7 @@ impl Host {
 
     /// Process id of the daemon.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Where its socket is.

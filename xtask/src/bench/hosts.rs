@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::host::{Host, Setup};
+use crate::host::{Host, Runs, Setup};
 use crate::program::Program;
 
 /// A program that takes part.
@@ -41,8 +41,7 @@ pub(super) fn start_with(
             dir,
             conf: "",
             options,
-            // Both say everything, but to nobody.
-            log: false,
+            runs: Runs::InBackground,
         })?;
         players.push(Player {
             label: contestant.label,

@@ -12,7 +12,7 @@ use sanlock_proto::Name;
 use sanlock_proto::flags::HostState;
 
 use crate::cleanup;
-use crate::host::{Host, Setup, exit_text, said};
+use crate::host::{Host, Runs, Setup, exit_text, said};
 use crate::program::Program;
 use crate::style;
 use holder::Holder;
@@ -94,7 +94,7 @@ fn play(program: &Program, stage: &Stage) -> Result<()> {
             dir: &stage.dir,
             conf: &conf,
             options: &[],
-            log: true,
+            runs: Runs::Logging,
         })
     };
     let (mut first, second) = (start("host-a")?, start("host-b")?);
