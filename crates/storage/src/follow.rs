@@ -219,6 +219,30 @@ mod tests {
         drop(tell);
     }
 
+    #[test]
+    fn an_answer_that_comes_while_the_caller_is_at_it_is_not_lost() {
+        let storage = DirectIo::new();
+        runtime().block_on(async {
+            let work = following_answers(async move {
+                let mut waits = Box::pin(request(&storage, Duration::from_millis(5)));
+                let mut first = true;
+                std::future::poll_fn(move |context| {
+                    let polled = waits.as_mut().poll(context);
+                    if std::mem::take(&mut first) {
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                    polled
+                })
+                .await;
+            });
+            // When time is out the work is looked at once more.
+            let begun = std::time::Instant::now();
+            let _ = tokio::time::timeout(Duration::from_secs(10), work).await;
+            let took = begun.elapsed();
+            assert!(took < Duration::from_secs(9), "nobody went on with it");
+        });
+    }
+
     /// Answers and timers race, with callers that are polled for other reasons too.
     #[test]
     fn nothing_is_lost_or_done_twice() {
