@@ -127,8 +127,8 @@ pub(crate) fn run(
     let (out, err) = (scratch.join("stdout"), scratch.join("stderr"));
     command
         .stdin(Stdio::null())
-        .stdout(File::create(&out)?)
-        .stderr(File::create(&err)?);
+        .stdout(fresh(&out)?)
+        .stderr(fresh(&err)?);
     let mut child = Guarded::spawn(command)?;
     let end = child
         .wait(patience)
@@ -138,6 +138,15 @@ pub(crate) fn run(
         stderr: lossy(&err)?,
         end,
     })
+}
+
+/// A new file in the place of the one of the command before, into which a helper that outlives its daemon by a
+/// moment may still write.
+fn fresh(path: &Path) -> Result<File, Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(File::create_new(path)?),
+    }
 }
 
 /// A file's text, whatever bytes are in it.
