@@ -3,8 +3,9 @@
 //! Both get the same number of files, made by the daemon in full as libvirt has them made, one in fifty of them held.
 //! Afterwards the held ones are looked for, and for the others: a program that is fast and wrong is told as such.
 //!
-//! Each removal is an acquire, which reads the beginning of a free lease and then twice the whole lease. Just these
-//! reads of just these files are the floor: no program that takes each lease before it removes it is faster.
+//! Each removal is an acquire, which reads the beginning of a free lease and then twice the whole lease, and writes three
+//! sectors, and then the end of the file. Just this with just these files is the floor: no program that takes each
+//! lease before it removes it is faster.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -23,7 +24,7 @@ use storage::Buffer;
 use super::Session;
 use super::figures::{Figure, Target, Unit};
 use super::hosts::{Player, start};
-use super::raw::BEGINNING;
+use super::raw::{BEGINNING, SECTOR};
 use super::space::{AREA, at_once};
 use crate::program::{Program, find};
 use crate::workspace::build_release;
@@ -39,7 +40,7 @@ const MAKERS: usize = 8;
 /// How often an acquire reads the whole lease, after its beginning.
 const READS: usize = 2;
 /// Threads that do just that; more are no faster.
-const READERS: usize = 8;
+const BARE_REMOVERS: usize = 8;
 
 /// How fast the whole is to be: our program on our daemon, beside the script on the original.
 const WANTED: f64 = 0.05;
@@ -63,10 +64,12 @@ pub(super) fn measure(session: &Session) -> Result<Vec<Figure>> {
         let program = contestant(session, player)?;
         let mut times = Vec::new();
         for remover in [Remover::Ours(&ours), Remover::Script(&script)] {
-            let held = leases.make(count)?;
             if floor.is_none() {
-                floor = Some(leases.read_them_only(count)?);
+                let held = leases.make(count)?;
+                floor = Some(leases.remove_bare(count)?);
+                drop(held);
             }
+            let held = leases.make(count)?;
             let seconds = leases.time(remover, program)?;
             eprintln!("  {seconds:.2} s");
             times.push(seconds);
@@ -206,36 +209,28 @@ impl<'a> Leases<'a> {
         Ok(held)
     }
 
-    /// Seconds that the reads take without which no lease that nobody holds can be acquired.
-    fn read_them_only(&self, count: usize) -> Result<f64> {
-        let len = usize::try_from(AREA).context("a lease is too large")?;
+    /// Seconds that it takes with no daemon, and without what makes it safe: the input and output of each acquire, and
+    /// the end of the file.
+    fn remove_bare(&self, count: usize) -> Result<f64> {
         let next = AtomicUsize::new(0);
         let begin = Instant::now();
-        at_once(&[(); READERS], |()| {
+        at_once(&[(); BARE_REMOVERS], |()| {
+            let len = usize::try_from(AREA).context("a lease is too large")?;
             let mut lease = Buffer::zeroed(len);
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= count {
                     return Ok(());
                 }
-                if index % ONE_HELD_IN == 0 {
-                    continue;
-                }
-                let file = OpenOptions::new()
-                    .read(true)
-                    .custom_flags(OFlag::O_DIRECT.bits())
-                    .open(self.dir.join(file_name(index)))
-                    .context("cannot open a lease file")?;
-                let read = file.read_exact_at(&mut lease[..BEGINNING], 0);
-                read.context("cannot read a lease file")?;
-                for _ in 0..READS {
-                    file.read_exact_at(&mut lease, 0)
-                        .context("cannot read a lease file")?;
+                if index % ONE_HELD_IN != 0 {
+                    let path = self.dir.join(file_name(index));
+                    acquire_bare(&path, &mut lease).context("bare input and output failed")?;
+                    std::fs::remove_file(&path).context("cannot remove a lease file")?;
                 }
             }
         })?;
         let seconds = begin.elapsed().as_secs_f64();
-        eprintln!("  {seconds:.2} s for the reads alone");
+        eprintln!("  {seconds:.2} s for bare input and output");
         Ok(seconds)
     }
 
@@ -311,6 +306,21 @@ impl<'a> Leases<'a> {
         }
         Ok(())
     }
+}
+
+/// What an acquire of a free lease reads and writes.
+fn acquire_bare(path: &Path, lease: &mut Buffer) -> std::io::Result<()> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags((OFlag::O_DIRECT | OFlag::O_SYNC).bits())
+        .open(path)?;
+    file.read_exact_at(&mut lease[..BEGINNING], 0)?;
+    for _ in 0..READS {
+        file.write_all_at(&lease[..SECTOR], 0)?;
+        file.read_exact_at(lease, 0)?;
+    }
+    file.write_all_at(&lease[..SECTOR], 0)
 }
 
 fn held_indices(count: usize) -> impl Iterator<Item = usize> {

@@ -16,7 +16,7 @@ use storage::Buffer;
 use super::lane::Lane;
 use super::space::AREA;
 
-const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
 /// What an acquire of a free lease reads at first.
 pub(super) const BEGINNING: usize = 128 * SECTOR;
 
