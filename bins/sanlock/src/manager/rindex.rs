@@ -310,18 +310,23 @@ impl Manager {
         context: &paxos::Context,
         done: IndexOp<T>,
     ) -> Result<T, Code> {
-        if let Some(undo) = done.undo {
+        if let Some(mut undo) = done.undo {
             let manager = Arc::clone(self);
             let context = context.clone();
             self.host.spawn(Box::pin(async move {
-                manager.give_index_back(&hold, &context, &undo).await;
+                manager.give_index_back(&hold, &context, &mut undo).await;
                 drop(hold);
             }));
         }
         done.result.map_err(|failed| failed_with(&failed))
     }
 
-    async fn give_index_back(&self, hold: &Hold, context: &paxos::Context, undo: &resource::Undo) {
+    async fn give_index_back(
+        &self,
+        hold: &Hold,
+        context: &paxos::Context,
+        undo: &mut resource::Undo,
+    ) {
         let given_up = async {
             match &hold.space {
                 Some(space) => drop(space.phase.until(|phase| phase != Phase::Joined).await),

@@ -399,6 +399,7 @@ impl Attempt<'_> {
             dblock: self.traces.sent,
             keep_shared: self.options.keep_shared,
             guards_disk: false,
+            disowned: false,
         };
         Some(Box::new(undo))
     }

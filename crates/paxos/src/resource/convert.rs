@@ -102,11 +102,11 @@ async fn finish_exclusive(ctx: &Context, held: &mut Held) {
 
 /// Tries at once to take back what a failed conversion has left; the release does it otherwise.
 async fn take_back(ctx: &Context, held: &mut Held, mut failed: AcquireError) -> AcquireError {
-    let Some(begun) = failed.undo.take() else {
+    let Some(mut begun) = failed.undo.take() else {
         return failed;
     };
     for retry in 0..=UNDO_RETRIES {
-        match undo(ctx, &begun).await {
+        match undo(ctx, &mut begun).await {
             Ok(()) => return failed,
             Err(error) if error.is_timeout() && retry < UNDO_RETRIES => {
                 ctx.env.sleep(ctx.io()).await;

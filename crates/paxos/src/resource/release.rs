@@ -17,6 +17,8 @@ pub struct Undo {
     pub(super) keep_shared: bool,
     /// What the lease guards stands on its disks too, so that all writes to them have to come back first.
     pub(super) guards_disk: bool,
+    /// The leader was freed, or was not ours to free; written a second time it could replace the next owner's.
+    pub(super) disowned: bool,
 }
 
 impl Undo {
@@ -29,6 +31,7 @@ impl Undo {
             dblock,
             keep_shared: false,
             guards_disk: false,
+            disowned: false,
         })
     }
 
@@ -77,6 +80,7 @@ pub async fn release(
             true => disown(ctx, lease, us).await,
             false => Ok(()),
         };
+        held.may_own &= leader.is_err();
         release_dblock(ctx, lease, us, ours, leader, Reach::All).await?;
         return Ok(None);
     }
@@ -292,13 +296,14 @@ fn check_ours(
 ///
 /// # Errors
 /// If the lease cannot be read or written, or earlier writes to it have not come back.
-pub async fn undo(ctx: &Context, undo: &Undo) -> Result<(), Error> {
+pub async fn undo(ctx: &Context, undo: &mut Undo) -> Result<(), Error> {
     let Undo {
         lease,
         us,
         dblock,
         keep_shared,
         guards_disk,
+        disowned,
     } = undo;
     if *guards_disk {
         lease.settle_disks(ctx).await?;
@@ -310,7 +315,11 @@ pub async fn undo(ctx: &Context, undo: &Undo) -> Result<(), Error> {
         *dblock
     };
     let ours = HostBlock::released(&dblock, keep_shared.then_some(us.generation));
-    let leader = disown(ctx, lease, *us).await;
+    let leader = match *disowned {
+        true => Ok(()),
+        false => disown(ctx, lease, *us).await,
+    };
+    *disowned = leader.is_ok();
     if leader.is_ok() && !has_our_dblock(ctx, lease, *us).await? {
         return Ok(());
     }

@@ -57,9 +57,9 @@ pub(super) async fn lock(
         Ok(acquired) => Ok(acquired.held),
         Err(AcquireError {
             error,
-            undo: Some(undo),
+            undo: Some(mut undo),
         }) => {
-            let undone = crate::undo(ctx, &undo).await;
+            let undone = crate::undo(ctx, &mut undo).await;
             Err(AcquireError {
                 error,
                 undo: undone.is_err().then_some(undo),

@@ -152,12 +152,12 @@ async fn the_internal_lease_is_kept_while_a_write_to_the_index_is_under_way() {
         world.disk.fail(1 + number, Fault::Hang);
         let made = create(&ctx, &index, us(&world), &name("one"), 0, MINUTE).await;
         assert_eq!(made.result.unwrap_err().code(), -202, "{number}");
-        let undo = made.undo.unwrap();
-        assert!(crate::undo(&ctx, &undo).await.unwrap_err().is_timeout());
+        let mut undo = made.undo.unwrap();
+        assert!(crate::undo(&ctx, &mut undo).await.unwrap_err().is_timeout());
         assert!(world.disk.leader(INDEX + align).is_owned());
         let before = world.disk.peek(offset, 512);
         world.disk.release_hung();
-        crate::undo(&ctx, &undo).await.unwrap();
+        crate::undo(&ctx, &mut undo).await.unwrap();
         assert!(!world.disk.leader(INDEX + align).is_owned());
         let landed = world.disk.peek(offset, 512) != before;
         assert_eq!(landed, number != 8, "its first sector is empty");
@@ -257,7 +257,7 @@ async fn a_change_that_fails_gives_the_internal_lease_back() {
     world.disk.fail(9, Fault::Error);
     world.disk.fail(10, Fault::Error);
     let failed = create(&ctx, &index, us(&world), &name("one"), 0, MINUTE).await;
-    crate::undo(&ctx, &failed.undo.unwrap()).await.unwrap();
+    crate::undo(&ctx, &mut failed.undo.unwrap()).await.unwrap();
     assert!(!world.disk.leader(internal).is_owned());
     // An acquire that fails halfway is taken back at once.
     world.disk.fail(6, Fault::DoneButError);

@@ -169,15 +169,14 @@ impl Host<'_> {
         self.world
             .state()
             .note(|| format!("    host {}: {error}", self.host));
-        let Some(what) = error.undo else { return };
-        {
+        let Some(mut what) = error.undo else { return };
+        loop {
+            // An attempt that fails may have taken back a part.
             let known = format!("{what:?}");
             self.world
                 .state()
                 .begins(self.host, (self.number, 9, known));
-        }
-        loop {
-            let result = undo(self.ctx, &what).await;
+            let result = undo(self.ctx, &mut what).await;
             self.world
                 .state()
                 .note(|| format!("    host {}: undo {result:?}", self.host));

@@ -37,9 +37,9 @@ impl Run<'_, '_> {
                 Ok(_) => Ok(()),
                 Err(failed) => {
                     let fault = Fault::new(failed.code(), &failed.error);
-                    if let Some(what) = failed.undo {
+                    if let Some(mut what) = failed.undo {
                         // Nobody is there to try again later; the first failure is the one to tell.
-                        let _ = undo(&ctx, &what).await;
+                        let _ = undo(&ctx, &mut what).await;
                     }
                     Err(fault)
                 }

@@ -273,9 +273,9 @@ async fn after_our_proposal_a_failure_has_to_be_taken_back() {
             world.disk.fail(number, fault);
             let error = acquire(&world, &ctx).await.unwrap_err();
             assert_eq!(error.code(), code);
-            let begun = error.undo.unwrap();
+            let mut begun = error.undo.unwrap();
             world.requests();
-            undo(&ctx, &begun).await.unwrap();
+            undo(&ctx, &mut begun).await.unwrap();
             let landed = number == WRITE_LEADER && fault == Fault::DoneButError;
             assert_eq!(
                 world.requests(),
@@ -325,14 +325,14 @@ async fn nothing_is_decided_while_a_write_is_under_way() {
     for (number, code) in [(WRITE_1, -211), (WRITE_2, -211), (WRITE_LEADER, -202)] {
         let (world, ctx) = (World::new(SMALL), context(10));
         world.disk.fail(number, Fault::Hang);
-        let error = acquire(&world, &ctx).await.unwrap_err();
+        let mut error = acquire(&world, &ctx).await.unwrap_err();
         assert_eq!(error.code(), code);
         assert!(error.error.is_timeout());
         assert_eq!(error.undo.is_some(), number != WRITE_1);
         world.requests();
         // Neither another attempt nor the undoing goes on before it is known what the disk holds.
         assert_eq!(acquire(&world, &ctx).await.unwrap_err().code(), -202);
-        if let Some(begun) = &error.undo {
+        if let Some(begun) = &mut error.undo {
             assert_eq!(undo(&ctx, begun).await.unwrap_err().code(), -202);
         }
         assert_eq!(world.requests(), "");
@@ -341,7 +341,7 @@ async fn nothing_is_decided_while_a_write_is_under_way() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             disk.release_hung();
         });
-        if let Some(begun) = &error.undo {
+        if let Some(begun) = &mut error.undo {
             undo(&ctx, begun).await.unwrap();
             assert!(!world.leader().is_owned());
         }
@@ -377,6 +377,6 @@ async fn an_interrupted_attempt_restores_what_our_dblock_said() {
     world.disk.fail(READ_2, Fault::Error);
     let error = acquire(&world, &ctx).await.unwrap_err();
     assert!(!world.dblock(1).is_released());
-    undo(&ctx, &error.undo.unwrap()).await.unwrap();
+    undo(&ctx, &mut error.undo.unwrap()).await.unwrap();
     assert!(world.dblock(1).is_released());
 }

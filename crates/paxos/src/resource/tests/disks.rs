@@ -5,7 +5,9 @@ use std::path::Path;
 use ondisk::{Dblock, HostId, Leader, Lver, Timestamp, init_resource_area};
 use storage::IoError;
 
-use super::super::{AcquireOptions, InitKind, ResourceLease, acquire_exclusive, init, release};
+use super::super::{
+    AcquireOptions, InitKind, ResourceLease, Undo, acquire_exclusive, init, release, undo,
+};
 use super::proposal;
 use crate::testing::{EIO, Fault, MemDisk, SMALL, context, member, name};
 use crate::{AcquireError, Area, Cancel, Context, Error, Held, NoLiveness};
@@ -199,38 +201,43 @@ async fn all_disks_are_initialised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeated_release_leaves_the_leader_alone_once_most_disks_have_it_free() {
-    let ((disks, lease), ctx) = (disks(3), context(10));
-    let mut held = acquire(&ctx, &lease).await.unwrap();
-    // The leader is freed on two of three, and our dblock released on two of three.
-    disks[0].fail(1, Fault::Error);
-    disks[1].fail(2, Fault::Error);
-    let error = release(&ctx, &mut held, None).await.unwrap_err();
-    assert_eq!(error.code(), -5);
-    let owned = |disk: &MemDisk| disk.leader(0).is_owned();
-    assert_eq!(
-        disks.iter().map(owned).collect::<Vec<_>>(),
-        [true, false, false]
-    );
-    // Another host becomes the owner, but not yet on the disk that still names us. One of its disks fails later, so that
-    // what we would write there could put our version back on most.
-    let theirs = Leader {
-        lver: Lver(2),
-        owner_id: HostId(2),
-        write_id: HostId(2),
-        ..held.leader.clone()
-    };
-    for disk in &disks[1..] {
-        disk.poke_leader(0, &theirs);
-    }
-    disks[2].fail(0, Fault::Error);
-    disks[0].requests(0, SMALL);
-    release(&ctx, &mut held, None).await.unwrap();
-    assert_eq!(disks[0].requests(0, SMALL), "R 2, W 2");
-    assert!(owned(&disks[0]));
-    for disk in &disks[1..] {
-        assert_eq!(disk.leader(0).owner_id, HostId(2));
-        assert!(disk.leader(0).same_but_times(&theirs));
+async fn the_leader_is_left_alone_once_most_disks_have_it_free() {
+    for repeated in ["release", "undo"] {
+        let ((disks, lease), ctx) = (disks(3), context(10));
+        let mut held = acquire(&ctx, &lease).await.unwrap();
+        let mut begun = Undo::of(&held);
+        let leader = held.leader.clone();
+        let mut give_back = async || match repeated {
+            "release" => release(&ctx, &mut held, None).await.map(drop),
+            _ => undo(&ctx, &mut begun).await,
+        };
+        // The leader is freed on two of three, and our dblock released on two of three.
+        disks[0].fail(1, Fault::Error);
+        disks[1].fail(if repeated == "undo" { 3 } else { 2 }, Fault::Error);
+        assert_eq!(give_back().await.unwrap_err().code(), -5);
+        let owned = |disk: &MemDisk| disk.leader(0).is_owned();
+        let owned_on: Vec<_> = disks.iter().map(owned).collect();
+        assert_eq!(owned_on, [true, false, false]);
+        // Another host becomes the owner, but not yet on the disk that still names us. One of its disks fails later, so
+        // that what we would write there could put our version back on most.
+        let theirs = Leader {
+            lver: Lver(2),
+            owner_id: HostId(2),
+            write_id: HostId(2),
+            ..leader
+        };
+        for disk in &disks[1..] {
+            disk.poke_leader(0, &theirs);
+        }
+        disks[2].fail(0, Fault::Error);
+        disks[0].requests(0, SMALL);
+        give_back().await.unwrap();
+        assert_eq!(disks[0].requests(0, SMALL), "R 2, W 2");
+        assert!(owned(&disks[0]));
+        for disk in &disks[1..] {
+            assert_eq!(disk.leader(0).owner_id, HostId(2));
+            assert!(disk.leader(0).same_but_times(&theirs));
+        }
     }
 }
 

@@ -84,7 +84,7 @@ async fn nothing_is_given_back_in_a_file_that_took_the_place_of_ours() {
         world.set_leader(|leader| leader.lver = Lver(7));
         let mut ours = held(&world, &ctx).await;
         assert_eq!(ours.leader.lver, Lver(8));
-        let undo = Undo::of(&ours);
+        let mut undo = Undo::of(&ours);
         let other = World::new(SMALL);
         if let Some(owner) = owner {
             other.set_owner(owner, 5, 1);
@@ -93,9 +93,8 @@ async fn nothing_is_given_back_in_a_file_that_took_the_place_of_ours() {
         ours.lease = other.lease();
         let _ = release(&ctx, &mut ours, None).await;
         assert!(other.disk.peek(RESOURCE, 1 << 20) == before, "{owner:?}");
-        let mut undo = undo;
         undo.reopen(other.lease().areas);
-        super::super::undo(&ctx, &undo).await.unwrap();
+        super::super::undo(&ctx, &mut undo).await.unwrap();
         assert!(other.disk.peek(RESOURCE, 1 << 20) == before, "{owner:?}");
     }
 }

@@ -167,7 +167,7 @@ async fn a_shared_hold_that_fails_halfway_is_taken_back() {
         let error = shared(&world, &ctx, 1).await.unwrap_err();
         assert_eq!(error.code(), -5);
         world.requests();
-        undo(&ctx, &error.undo.unwrap()).await.unwrap();
+        undo(&ctx, &mut error.undo.unwrap()).await.unwrap();
         assert_eq!(world.requests(), requests);
         assert!(!world.leader().is_owned() && !world.mode(1).is_shared());
     }
@@ -278,13 +278,13 @@ async fn an_owner_whose_clearing_hangs_does_not_release_before_it_is_over() {
     let error = exclusive(&world, &ctx).await.unwrap_err();
     assert_eq!(error.code(), -202);
     assert!(world.leader().is_owned(), "the others wait as well");
-    let begun = error.undo.unwrap();
+    let mut begun = error.undo.unwrap();
     let disk = world.disk.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         disk.release_hung();
     });
-    undo(&ctx, &begun).await.unwrap();
+    undo(&ctx, &mut begun).await.unwrap();
     assert!(!world.leader().is_owned() && !world.mode(2).is_shared());
 }
 
