@@ -43,6 +43,13 @@ impl Checker {
         }
     }
 
+    /// Whether an owner's dblock says that it has just this version.
+    fn holds(&self, resource: usize, leader: LeaderOnDisk) -> bool {
+        let released = self.released.get(&(resource, leader.owner.0));
+        let next = released.and_then(|version| version.checked_add(1));
+        !leader.free && next == Some(leader.lver)
+    }
+
     /// Most disks of a resource have a leader now.
     fn leader_changed(&mut self, by: u32, resource: usize, leader: LeaderOnDisk) {
         let LeaderOnDisk {
@@ -56,8 +63,11 @@ impl Checker {
         self.check_takeover(resource, before, leader);
         if before.lver > lver {
             // Whoever won a ballot in another host's name writes that down without knowing what has happened
-            // since. The dblocks know better.
-            if leader.writer != owner.0 && !free {
+            // since. And whoever frees a leader on several disks may reach the last of them when the next owner has
+            // taken it by the others, and is still writing that down. The dblocks know better.
+            let for_another = leader.writer != owner.0 && !free;
+            let late = free && self.resources[resource].on_disks.len() > 1;
+            if for_another || (late && self.holds(resource, before)) {
                 return self.saw("leader put back by a slow host");
             }
             let what = format!(
