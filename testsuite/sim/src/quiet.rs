@@ -149,13 +149,20 @@ fn is_well(machine: &Machine) -> bool {
     let member = machine
         .world
         .check(|checker| checker.member(machine.number));
+    let uptime = machine.monotonic() + machine.state().clock.suspended();
     // One that is about to end, or to leave, has not yet begun anew. What it still takes for a process that is dead may
     // become an orphan.
     let stays = machine.daemon().is_some_and(|daemon| {
         let manager = &daemon.manager;
         let at_rest =
             manager.look(|clients, _| clients.iter().all(|(_, client)| client.cmd_active == 0));
-        !manager.is_shutting_down() && !manager.lockspaces_in(List::Spaces).is_empty() && at_rest
+        let spaces = manager.lockspaces_in(List::Spaces);
+        // A renewal that is under way may have been sent before the faults were over, and come back when the lease is lost.
+        let renewed = spaces.iter().all(|listed| {
+            let since = uptime.saturating_sub(listed.space.lease.valid_since());
+            since < listed.space.io_timeout.renewal_interval()
+        });
+        !manager.is_shutting_down() && !spaces.is_empty() && renewed && at_rest
     });
     let state = machine.state();
     state.on
