@@ -13,8 +13,10 @@ pub struct ProcessState {
     pub pid: i32,
     /// The name of its main thread, at most 15 bytes, printable.
     pub name: String,
-    /// `R` running, `S` sleeping, `D` waiting for a device, `Z` ended, ...
+    /// Of its main thread: `R` running, `S` sleeping, `D` waiting for a device, `Z` ended, ...
     pub state: char,
+    /// How many threads it has. One that has ended may still be counted.
+    pub threads: u32,
     /// When it started, in clock ticks since the start of the host. With the pid it names a process
     /// for good.
     pub start_time: u64,
@@ -43,22 +45,26 @@ impl ProcessState {
         self.state == 'D'
     }
 
-    /// Whether it has ended and only waits for its parent to take notice.
+    /// Whether it has ended and only waits for its parent to take notice. While another thread than the main one goes
+    /// on it has not: its files are open and its sockets listen.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 
-    /// The name may hold anything, so it ends at the last parenthesis.
-    fn parse(pid: i32, stat: &[u8]) -> Option<Self> {
+    /// What stands in `/proc/PID/stat`; `None` if that is not understood.
+    #[must_use]
+    pub fn parse(pid: i32, stat: &[u8]) -> Option<Self> {
+        // The name may hold anything, so it ends at the last parenthesis.
         let open = stat.iter().position(|&byte| byte == b'(')?;
         let close = stat.iter().rposition(|&byte| byte == b')')?;
         let name = stat.get(open.checked_add(1)?..close)?;
         let rest = std::str::from_utf8(stat.get(close.checked_add(1)?..)?).ok()?;
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
-        // Field 22 of the file; the state is field 3.
-        let start_time = fields.nth(18)?.parse().ok()?;
+        // Fields 20 and 22 of the file; the state is field 3.
+        let threads = fields.nth(16)?.parse().ok()?;
+        let start_time = fields.nth(1)?.parse().ok()?;
         Some(Self {
             pid,
             name: String::from_utf8_lossy(name)
@@ -66,6 +72,7 @@ impl ProcessState {
                 .map(|c| if c.is_control() { '?' } else { c })
                 .collect(),
             state,
+            threads,
             start_time,
             wait_channel: None,
         })
@@ -108,6 +115,20 @@ mod tests {
         assert_eq!(state.start_time, 4711);
         assert!(state.is_uninterruptible());
         assert_eq!(state.to_string(), "process 7 (a) b (c?) in state D");
+    }
+
+    #[test]
+    fn a_process_has_ended_with_its_last_thread() {
+        let ended = |state: &str, threads: u8| {
+            let stat = format!(
+                "7 (a) Z b) {state} 1 7 7 0 -1 4228108 0 0 0 0 0 0 0 0 20 0 {threads} 0 99 0"
+            );
+            ProcessState::parse(7, stat.as_bytes()).unwrap().has_ended()
+        };
+        assert!(!ended("S", 1));
+        assert!(!ended("Z", 2));
+        assert!(ended("Z", 1));
+        assert!(ended("Z", 0));
     }
 
     #[test]

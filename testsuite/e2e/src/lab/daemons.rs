@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use daemon::ProcessState;
 
 use super::host::{Host, Said};
 use super::story::Kind;
@@ -136,10 +137,12 @@ impl Host {
             .with_context(|| format!("{} was not started on {}", daemon.name(), self.name()))
     }
 
-    /// Whether a process of the host still runs, or one of its threads does: until the last has ended its sockets listen.
+    /// Whether a process of the host still runs.
     pub(crate) fn is_alive(&self, pid: u32) -> bool {
-        self.read(&format!("/proc/{pid}/stat"))
-            .is_some_and(|stat| !has_ended(&stat))
+        let pid = pid.try_into().unwrap_or(i32::MAX);
+        let stat = self.read(&format!("/proc/{pid}/stat"));
+        let state = stat.and_then(|stat| ProcessState::parse(pid, stat.as_bytes()));
+        state.is_some_and(|state| !state.has_ended())
     }
 
     /// Sends a daemon a signal.
@@ -218,35 +221,5 @@ impl Host {
         let what = format!("{} is gone", daemon.name());
         self.until(&what, PATIENCE, |host| Ok(!host.is_alive(pid)))
             .map(drop)
-    }
-}
-
-/// Whether /proc/PID/stat is a process's of which no thread is left.
-fn has_ended(stat: &str) -> bool {
-    // The name, which comes before, may have anything in it.
-    let Some((_, fields)) = stat.rsplit_once(") ") else {
-        return true;
-    };
-    let mut fields = fields.split(' ');
-    let state = fields.next();
-    // The first thread is a zombie until the last has ended; the 17th field after the state counts them.
-    let threads = fields.nth(16);
-    matches!(state, Some("Z" | "X")) && !threads.is_some_and(|count| count != "0" && count != "1")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_ended;
-
-    #[test]
-    fn a_process_has_ended_with_its_last_thread() {
-        let stat = |state: &str, threads: u8| {
-            format!("7 (a) Z b) {state} 1 7 7 0 -1 4228108 0 0 0 0 0 0 0 0 20 0 {threads} 0 99 0")
-        };
-        assert!(!has_ended(&stat("S", 1)));
-        assert!(!has_ended(&stat("Z", 2)));
-        assert!(has_ended(&stat("Z", 1)));
-        assert!(has_ended(&stat("Z", 0)));
-        assert!(has_ended(""));
     }
 }
