@@ -175,11 +175,7 @@ pub fn look(machine: &Machine) {
     for listed in daemon.manager.lockspaces_in(List::Spaces) {
         let lease = &listed.space.lease;
         let timestamp = lease.renewal_success.load(Ordering::Acquire);
-        let uptime = {
-            let state = machine.state();
-            state.clock.monotonic() + state.clock.suspended()
-        };
-        let age = uptime.saturating_sub(lease.valid_since());
+        let age = machine.uptime().saturating_sub(lease.valid_since());
         machine
             .world
             .check(|checker| checker.counts_from(machine.number, timestamp, age));

@@ -458,6 +458,13 @@ impl Machine {
         self.state().clock.monotonic()
     }
 
+    /// The same with the time for which it was suspended.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        let state = self.state();
+        state.clock.monotonic() + state.clock.suspended()
+    }
+
     /// Waits until so much of its clock has passed.
     pub async fn sleep(self: Arc<Self>, duration: Duration) {
         let until = self.monotonic() + duration;

@@ -149,7 +149,7 @@ fn is_well(machine: &Machine) -> bool {
     let member = machine
         .world
         .check(|checker| checker.member(machine.number));
-    let uptime = machine.monotonic() + machine.state().clock.suspended();
+    let uptime = machine.uptime();
     // One that is about to end, or to leave, has not yet begun anew. What it still takes for a process that is dead may
     // become an orphan.
     let stays = machine.daemon().is_some_and(|daemon| {
