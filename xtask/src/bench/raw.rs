@@ -16,9 +16,9 @@ use storage::Buffer;
 use super::lane::Lane;
 use super::space::AREA;
 
-pub(super) const SECTOR: usize = 512;
+const SECTOR: usize = 512;
 /// What an acquire of a free lease reads at first.
-pub(super) const BEGINNING: usize = 128 * SECTOR;
+const BEGINNING: usize = 128 * SECTOR;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -64,14 +64,7 @@ pub(super) struct RawLane {
 impl RawLane {
     /// Creates or extends the file as needed.
     pub(super) fn new(path: &Path, index: usize, shared: bool) -> Result<RawLane> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags((OFlag::O_DIRECT | OFlag::O_DSYNC).bits())
-            .open(path)
-            .with_context(|| format!("cannot open {} with O_DIRECT", path.display()))?;
+        let file = open(path)?;
         let offset = u64::try_from(index).unwrap_or(0) * AREA;
         // The daemon's own memory: a large page makes a large read one request, which is much faster.
         let lease = Buffer::zeroed(usize::try_from(AREA).context("a lease is too large")?);
@@ -93,6 +86,12 @@ impl RawLane {
         })
     }
 
+    /// Goes on with another file, which has a lease at the same place.
+    pub(super) fn move_to(&mut self, path: &Path) -> Result<()> {
+        self.file = open(path)?;
+        Ok(())
+    }
+
     fn run(&mut self, steps: &[Step]) -> Result<()> {
         for step in steps {
             let done = match step {
@@ -107,6 +106,17 @@ impl RawLane {
         }
         Ok(())
     }
+}
+
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags((OFlag::O_DIRECT | OFlag::O_DSYNC).bits())
+        .open(path)
+        .with_context(|| format!("cannot open {} with O_DIRECT", path.display()))
 }
 
 impl Lane for RawLane {
