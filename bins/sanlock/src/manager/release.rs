@@ -1,5 +1,6 @@
 //! Giving leases back.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,16 @@ struct Failure {
     code: Code,
     again: Option<Pause>,
     why: String,
+}
+
+impl Failure {
+    fn new(failed: &dyn Display, code: Code, may_pass: bool, timed_out: bool) -> Self {
+        Self {
+            code,
+            again: may_pass.then(|| Pause::after(timed_out)),
+            why: failed.to_string(),
+        }
+    }
 }
 
 /// How long to wait before the next attempt.
@@ -324,7 +335,7 @@ impl Manager {
         key: &ResourceKey,
         rename: Option<Name>,
     ) -> Attempt {
-        let (id, space_id, leaving) = loop {
+        let mut leaving = loop {
             self.until_completed(key).await;
             let mut state = self.state();
             let state = &mut *state;
@@ -349,7 +360,7 @@ impl Manager {
                 .lvb
                 .clone()
                 .filter(|value| value.dirty && !resource.shared);
-            let leaving = Leaving {
+            break Leaving {
                 id: resource.id,
                 space_id: resource.space_id,
                 io_timeout: resource.io_timeout,
@@ -359,11 +370,9 @@ impl Manager {
                 value,
                 rename,
             };
-            break (resource.id, resource.space_id, leaving);
         };
         let manager = Arc::clone(self);
         let on_disk = async move {
-            let mut leaving = leaving;
             let done = manager.give_back_on_disk(&mut leaving).await;
             (leaving, done)
         };
@@ -373,7 +382,11 @@ impl Manager {
         }
         self.state().resources.remove(key);
         self.clients_changed.notify_waiters();
-        debug!(space = space_id, resource = id, "{key} given back");
+        debug!(
+            space = leaving.space_id,
+            resource = leaving.id,
+            "{key} given back"
+        );
         Attempt::Done
     }
 
@@ -384,10 +397,13 @@ impl Manager {
         if let Some(held) = leaving.lease.as_mut() {
             self.reopen(held, &leaving.areas, io_timeout)
                 .await
-                .map_err(|failed| Failure {
-                    code: failed.code(),
-                    again: failed.may_pass().then(|| Pause::after(failed.is_timeout())),
-                    why: failed.to_string(),
+                .map_err(|failed| {
+                    Failure::new(
+                        &failed,
+                        failed.code(),
+                        failed.may_pass(),
+                        failed.is_timeout(),
+                    )
                 })?;
             let value = leaving
                 .value
@@ -405,10 +421,13 @@ impl Manager {
             }
             done = resource::undo(&context, undo).await.and(done);
         }
-        done.map_err(|failed| Failure {
-            code: failed.code(),
-            again: failed.may_pass().then(|| Pause::after(failed.is_timeout())),
-            why: failed.to_string(),
+        done.map_err(|failed| {
+            Failure::new(
+                &failed,
+                failed.code(),
+                failed.may_pass(),
+                failed.is_timeout(),
+            )
         })
     }
 
