@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::connection::{Answer, PATIENCE};
 use super::message::{self, Header, MAGIC, SELF, cmd};
 use super::{
-    connect, is_original, others_are_answered, registered, silence_or, with_a_file,
+    accepted, connect, is_original, others_are_answered, registered, silence_or, with_a_file,
     with_a_lockspace,
 };
 use crate::lab::Lab;
@@ -82,7 +82,7 @@ pub(super) fn tests() -> Vec<Test> {
 fn half_header(lab: &mut Lab) -> Result<(), Failure> {
     lab.start(1, &[])?;
     for length in [1, 16, 31] {
-        let mut slow = connect(lab)?;
+        let mut slow = accepted(lab)?;
         let header = Header::new(cmd::VERSION).bytes();
         slow.send(&header[..length])?;
         std::thread::sleep(Duration::from_millis(100));
@@ -128,7 +128,7 @@ fn half_body(lab: &mut Lab) -> Result<(), Failure> {
     for (group, blocks) in [(&main[..], true), (&workers[..], false)] {
         for (what, cmd, body, expected) in group {
             let request = Header::new(*cmd).with(body);
-            let mut slow = connect(lab)?;
+            let mut slow = accepted(lab)?;
             slow.send(&request[..100])?;
             std::thread::sleep(Duration::from_millis(100));
             let answered = others_are_answered(lab)?;

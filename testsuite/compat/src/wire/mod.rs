@@ -59,6 +59,18 @@ fn connect(lab: &mut Lab) -> Result<Connection, Failure> {
     Connection::open(&lab.host(1).socket())
 }
 
+/// A connection that the daemon has accepted, for requests that are sent in pieces. The C daemon asks
+/// for its clients' credentials after it accepted: of what was sent in between, nothing is read in one
+/// go with what comes later, and the request counts as broken off.
+fn accepted(lab: &mut Lab) -> Result<Connection, Failure> {
+    let mut connection = connect(lab)?;
+    let answer = connection.ask(&Header::new(cmd::VERSION).bytes())?;
+    match answer {
+        Answer::Reply(..) => Ok(connection),
+        none => Err(format!("a new connection's first request: {none}").into()),
+    }
+}
+
 /// A registered connection of a process of its own.
 fn registered(lab: &mut Lab) -> Result<Connection, Failure> {
     let mut connection = Connection::through_a_process(&lab.host(1).socket())?;
