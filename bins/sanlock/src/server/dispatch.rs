@@ -78,6 +78,7 @@ impl Dispatcher {
         answer
     }
 
+    /// What is large and seldom is boxed: the others would carry its room about.
     #[allow(clippy::too_many_lines)] // one line or two per command
     async fn carry_out(&self, header: &sanlock_proto::Header, request: Request) -> Answer {
         let manager = &self.manager;
@@ -238,7 +239,8 @@ impl Dispatcher {
                         .flags
                         .contains(sanlock_proto::flags::ResourceFlags::SHARED);
                     let key = convert::key(&resource);
-                    result(manager.convert(&target, &key, shared, flags.bits()).await)
+                    let converted = manager.convert(&target, &key, shared, flags.bits());
+                    result(Box::pin(converted).await)
                 }
                 Err(code) => result(Err(code)),
             },
@@ -272,7 +274,7 @@ impl Dispatcher {
                 result(manager.format_rindex(&convert::rindex(&rindex)).await)
             }
             Request::RebuildRindex { rindex, .. } => {
-                result(manager.rebuild_rindex(&convert::rindex(&rindex)).await)
+                result(Box::pin(manager.rebuild_rindex(&convert::rindex(&rindex))).await)
             }
             Request::UpdateRindex {
                 rindex,
@@ -307,19 +309,20 @@ impl Dispatcher {
                 data2,
                 ..
             } => rindex_entry(
-                manager
-                    .create_resource(
-                        &convert::rindex(&rindex),
-                        &convert::rindex_entry(&entry),
-                        data,
-                        data2,
-                    )
-                    .await,
+                Box::pin(manager.create_resource(
+                    &convert::rindex(&rindex),
+                    &convert::rindex_entry(&entry),
+                    data,
+                    data2,
+                ))
+                .await,
             ),
             Request::DeleteResource { rindex, entry, .. } => rindex_entry(
-                manager
-                    .delete_resource(&convert::rindex(&rindex), &convert::rindex_entry(&entry))
-                    .await,
+                Box::pin(
+                    manager
+                        .delete_resource(&convert::rindex(&rindex), &convert::rindex_entry(&entry)),
+                )
+                .await,
             ),
         }
     }

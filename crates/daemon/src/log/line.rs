@@ -44,6 +44,13 @@ impl<const N: usize> FixedText<N> {
 impl<const N: usize> fmt::Write for FixedText<N> {
     /// Takes what fits, and never fails.
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let room = self.bytes.get_mut(self.len..self.len + text.len());
+        if let (true, Some(room)) = (plain, room) {
+            room.copy_from_slice(text.as_bytes());
+            self.len += text.len();
+            return Ok(());
+        }
         let mut scratch = [0; 4];
         for c in text.chars() {
             let c = if c.is_control() { ' ' } else { c };

@@ -1,6 +1,7 @@
 //! Tests of the socket itself: framing, malformed input, limits.
 
 mod connection;
+mod events;
 mod framing;
 mod limits;
 mod lvb;
@@ -22,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
     [
         framing::tests(),
         malformed::tests(),
+        events::tests(),
         lvb::tests(),
         limits::tests(),
     ]
