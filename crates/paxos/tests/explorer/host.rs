@@ -9,8 +9,10 @@ use paxos::{
     acquire_exclusive, acquire_shared, convert_to_exclusive, convert_to_shared, release, undo,
 };
 
+use crate::claims::{Hold, HoldMode};
 use crate::search::Plan;
-use crate::world::{Hold, HoldMode, HostEnv, World};
+use crate::view::HostEnv;
+use crate::world::World;
 
 /// One operation on the lease.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -87,15 +89,21 @@ impl Host<'_> {
             Ok(held) => held,
             Err(error) => return self.take_back(error).await,
         };
-        self.world.state().granted(host, held.leader.lver);
+        self.granted(&held);
         self.hold(&held, 1).await;
         match step {
             Step::Upgrade => self.upgrade(&mut held).await,
             Step::Downgrade => self.downgrade(&mut held).await,
             Step::Exclusive | Step::Shared => {}
         }
-        self.world.state().released(host);
+        world.state().claims.released(host);
         self.release(held).await;
+    }
+
+    fn granted(&self, held: &Held) {
+        let mut state = self.world.state();
+        let us = state.member(self.host);
+        state.claims.granted(us, held.leader.lver);
     }
 
     async fn hold(&mut self, held: &Held, phase: u32) {
@@ -106,7 +114,7 @@ impl Host<'_> {
         {
             let mut state = self.world.state();
             state.note(|| format!("    host {} HOLDS {hold:?}", self.host));
-            state.acquired(self.host, hold);
+            state.claims.acquired(self.host, hold);
             let known = format!("{:?} {:?}", held.leader, held.dblock);
             state.begins(self.host, (self.number, phase, known));
         }
@@ -122,7 +130,7 @@ impl Host<'_> {
             .await;
         match result {
             Ok(()) => {
-                self.world.state().granted(self.host, held.leader.lver);
+                self.granted(held);
                 self.hold(held, 2).await;
             }
             Err(error) => {
@@ -138,7 +146,7 @@ impl Host<'_> {
             mode: HoldMode::Shared,
             lver: held.leader.lver,
         };
-        self.world.state().acquired(self.host, shared);
+        self.world.state().claims.acquired(self.host, shared);
         let result = convert_to_shared(self.ctx, held).await;
         self.world
             .state()

@@ -4,15 +4,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod claims;
+mod event;
 mod host;
 mod search;
+mod sectors;
+mod view;
 mod world;
 
+use event::Faults;
 use host::Script;
 use host::Step::{Downgrade, Exclusive, Shared, Upgrade};
 use paxos::Context;
 use search::{Plan, Report, explore, retell};
-use world::Faults;
 
 const NONE: Faults = Faults {
     timeouts: 0,

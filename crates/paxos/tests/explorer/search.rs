@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use paxos::Context;
 
+use crate::event::{Event, Faults};
 use crate::host::{self, HostFuture, Script};
-use crate::world::{Event, Faults, World};
+use crate::world::World;
 
 /// What to explore.
 #[derive(Clone, Copy)]
@@ -139,7 +140,7 @@ pub(crate) fn explore(plan: Plan) -> Report {
                 if events.is_empty() {
                     state.check_end();
                 }
-                if let Some(violation) = state.violation.clone() {
+                if let Some(violation) = state.claims.violation().cloned() {
                     let schedule = path.iter().map(|(choice, _)| *choice).collect();
                     report.violation = Some((violation, schedule));
                     report.time = start.elapsed();
