@@ -5,7 +5,6 @@
 
 pub mod cli;
 pub mod host;
-pub mod join_all;
 pub mod manager;
 pub mod membership;
 pub mod real_host;

@@ -1,17 +1,14 @@
 //! Taking leases for a client.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use ondisk::{Geometry, Lver};
 use paxos::resource::{self, AcquireOptions, Held, Member, ResourceLease, SharedOptions};
 use paxos::{AcquireError, Cancel, Context};
 use storage::IoError;
 use tracing::{debug, error};
-
-use crate::join_all::join_all;
 
 use super::clients::Token;
 use super::command::Target;
@@ -132,12 +129,9 @@ impl Manager {
                 None => groups.push(vec![index]),
             }
         }
-        let mut tasks: Vec<Pin<Box<dyn Future<Output = _> + Send + '_>>> = Vec::new();
-        for group in groups {
-            tasks.push(Box::pin(
-                self.acquire_group(target, request, &spaces, group),
-            ));
-        }
+        let tasks = groups
+            .into_iter()
+            .map(|group| self.acquire_group(target, request, &spaces, group));
         let mut done: Vec<_> = join_all(tasks).await.into_iter().flatten().collect();
         done.sort_by_key(|(index, _)| *index);
         let mut won = Vec::with_capacity(done.len());

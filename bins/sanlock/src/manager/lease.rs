@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use ondisk::{HostId, IoTimeout, Name, Timestamp};
 use paxos::resource::Held;
 use paxos::{Area as OpenArea, Context, DeltaArea, Env, HostSeen, Liveness, NoDeltaArea, Timeouts};
@@ -11,7 +12,6 @@ use storage::{BoxFuture, IoError, Storage};
 use tracing::error;
 
 use crate::host::Host;
-use crate::join_all::join_all;
 
 use super::space::Space;
 use super::spec::Area;
@@ -101,22 +101,10 @@ impl Manager {
         io_timeout: IoTimeout,
     ) -> Result<Vec<OpenArea>, IoError> {
         let storage = self.host.storage();
-        let opened = match areas {
-            [only] => vec![self.open_area(&storage, only, io_timeout).await],
-            several => {
-                join_all(
-                    several
-                        .iter()
-                        .map(
-                            |area| -> std::pin::Pin<Box<dyn Future<Output = _> + Send + '_>> {
-                                Box::pin(self.open_area(&storage, area, io_timeout))
-                            },
-                        )
-                        .collect(),
-                )
-                .await
-            }
-        };
+        let opening = areas
+            .iter()
+            .map(|area| self.open_area(&storage, area, io_timeout));
+        let opened = join_all(opening).await;
         let good = opened.iter().filter(|one| one.is_ok()).count();
         let mut last_failure = None;
         let all = areas

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use ondisk::{IoTimeout, Name};
 use paxos::resource;
 use tracing::{debug, error, info};
@@ -145,15 +146,8 @@ impl Manager {
                 tokens
             }
         };
-        let given_back = tokens
-            .iter()
-            .map(
-                |token| -> std::pin::Pin<Box<dyn Future<Output = Code> + Send + '_>> {
-                    Box::pin(self.release_token(token, rename))
-                },
-            )
-            .collect();
-        for done in crate::join_all::join_all(given_back).await {
+        let given_back = tokens.iter().map(|token| self.release_token(token, rename));
+        for done in join_all(given_back).await {
             if done < 0 {
                 code = done;
             }

@@ -9,6 +9,7 @@
 //! for one version no two values can be chosen, whatever an old write does to the leader. And the leader
 //! that comes with each read must be the one the ballot is based on.
 
+use futures_util::future::join_all;
 use ondisk::{Dblock, Dblocks, Generation, HostBitmap, HostId, Lver, Timestamp};
 use storage::{Buffer, IoError};
 
@@ -16,7 +17,6 @@ use super::block::HostBlock;
 use super::leader::LeaderView;
 use super::{Member, ResourceLease, is_majority};
 use crate::env::planted;
-use crate::wait::join_all;
 use crate::{Context, Error, Liveness, Step};
 
 /// What a ballot decides on: a host that shall own the lease.

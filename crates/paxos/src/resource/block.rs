@@ -1,10 +1,10 @@
 //! A host's sector of a resource: its dblock and mode block.
 
+use futures_util::future::join_all;
 use ondisk::{Dblock, DblockFault, DblockSector, Generation, HostId, ModeBlock};
 use storage::{Buffer, IoError};
 
 use super::{Member, ResourceLease, is_majority, leader};
-use crate::wait::join_all;
 use crate::{Context, Error};
 
 /// What is written into a host's sector.

@@ -1,10 +1,10 @@
 //! The leaders on a resource's disks.
 
+use futures_util::future::join_all;
 use ondisk::{HostId, Leader};
 use storage::{Buffer, IoError};
 
 use super::{ResourceLease, is_majority};
-use crate::wait::join_all;
 use crate::{Area, Context, Error};
 
 /// The leader as most disks have it, and as each of them has it.

@@ -1,5 +1,6 @@
 //! What has to be known of a lease before the first ballot.
 
+use futures_util::future::join_all;
 use ondisk::{Dblock, Dblocks, HostId, Leader, Lver};
 
 use super::Member;
@@ -7,7 +8,6 @@ use super::acquire::{AcquireOptions, Attempt};
 use super::ballot::Value;
 use super::leader::{self, LeaderView};
 use crate::env::planted;
-use crate::wait::join_all;
 use crate::{Area, Error, Step};
 
 /// How much of a lease is read.
