@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
+use daemon::ProcessState;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -17,11 +18,7 @@ pub fn signal(pid: u32, signal: Signal) {
 
 /// Whether there is a process of this number that has not ended.
 pub fn lives(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    let after_the_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    !after_the_name.starts_with(['Z', 'X'])
+    ProcessState::read(nix_pid(pid).as_raw()).is_ok_and(|state| !state.has_ended())
 }
 
 fn nix_pid(pid: u32) -> Pid {
