@@ -3,6 +3,7 @@
 mod connection;
 mod convert;
 mod dispatch;
+mod inquiries;
 mod start;
 mod status;
 
