@@ -1,5 +1,5 @@
 //! The table of what is understood and what is said, proven against both original programs by
-//! `tests/cli_against_original.rs`, which runs each refused line through them.
+//! `tests/cli_against_original/`, which runs each refused line through them.
 
 use super::*;
 
