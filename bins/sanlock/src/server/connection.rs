@@ -21,8 +21,7 @@ use crate::manager::{Manager, ReceivedEvent, errno};
 use super::Server;
 use super::dispatch::{Answer, Dispatcher};
 
-/// Bytes read at once: a request for two leases. More would be cleared for each read, and push everything else
-/// out of the processor's nearest cache.
+/// Bytes read at once: room for a request for three leases. All of it is cleared for each read.
 const READ_SIZE: usize = 4 * 1024;
 
 /// How long the announced rest of a refused request is waited for.
