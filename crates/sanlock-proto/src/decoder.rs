@@ -204,8 +204,8 @@ impl Decoder {
 
     fn consume(&mut self, len: usize) {
         self.start = self.start.saturating_add(len).min(self.buffer.len());
-        // Moving what is left is cheap when little is left, and a decoder that is used as described
-        // has nothing left.
+        // Moving what is left is cheap when little is left, and once all complete requests were taken there
+        // is less than one.
         if self.start == self.buffer.len() {
             self.buffer.clear();
             self.start = 0;

@@ -254,11 +254,11 @@ impl Connection {
     async fn deliver(&mut self, mut events: mpsc::Receiver<ReceivedEvent>, said: &[u8]) {
         let mut said = said.to_vec();
         loop {
-            while let Some((word, rest)) = said.split_first_chunk() {
-                if u32::from_ne_bytes(*word) == END_EVENTS {
+            while let Some(&word) = said.first_chunk() {
+                if u32::from_ne_bytes(word) == END_EVENTS {
                     return;
                 }
-                said = rest.to_vec();
+                said.drain(..word.len());
             }
             tokio::select! {
                 biased;

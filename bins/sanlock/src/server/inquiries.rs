@@ -27,10 +27,9 @@ impl Dispatcher {
                 ..convert::wire_lockspace(&listed.space.spec)
             })
             .collect();
-        let count = u32::try_from(lockspaces.len()).unwrap_or(u32::MAX);
         Answer::Reply(Reply::Lockspaces {
             result: 0,
-            count,
+            count: count_of(&lockspaces),
             lockspaces,
         })
     }
@@ -89,10 +88,9 @@ impl Dispatcher {
                 flags: convert::wire_host_state(manager.host_state(&space, &host)),
             })
             .collect();
-        let count = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
         Answer::Reply(Reply::Hosts {
             result: 0,
-            count,
+            count: count_of(&hosts),
             hosts,
         })
     }
@@ -142,10 +140,9 @@ impl Dispatcher {
                         ..HostEntry::default()
                     })
                     .collect();
-                let count = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
                 Answer::Reply(Reply::Owners {
                     result: 0,
-                    count,
+                    count: count_of(&hosts),
                     resource: head,
                     hosts,
                 })
@@ -154,24 +151,20 @@ impl Dispatcher {
     }
 
     pub(super) fn inquire(&self, target: WireTarget, command: u32) -> Answer {
-        let target = match self.target(target, command) {
-            Ok(target) => target,
-            Err(code) => {
-                return Answer::Reply(Reply::Inquire {
-                    result: code,
-                    count: 0,
-                    state: None,
-                });
-            }
-        };
-        let held = self.manager.inquire(&target);
-        let count = u32::try_from(held.len()).unwrap_or(u32::MAX);
-        if held.is_empty() {
-            return Answer::Reply(Reply::Inquire {
-                result: 0,
+        let nothing = |code| {
+            Answer::Reply(Reply::Inquire {
+                result: code,
                 count: 0,
                 state: None,
-            });
+            })
+        };
+        let target = match self.target(target, command) {
+            Ok(target) => target,
+            Err(code) => return nothing(code),
+        };
+        let held = self.manager.inquire(&target);
+        if held.is_empty() {
+            return nothing(0);
         }
         let resources: Vec<_> = held
             .iter()
@@ -194,10 +187,15 @@ impl Dispatcher {
         };
         Answer::Reply(Reply::Inquire {
             result: code,
-            count,
+            count: count_of(&held),
             state,
         })
     }
+}
+
+/// How many there are, as replies say it.
+fn count_of<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).unwrap_or(u32::MAX)
 }
 
 pub(super) fn records(code: Code, data2: u32, records: Vec<StateRecord>) -> Answer {
