@@ -32,8 +32,9 @@ impl Orphan {
 
     fn lives(&self) -> bool {
         let stat = std::fs::read_to_string(self.directory().join("stat")).unwrap_or_default();
-        // A zombie waits for an init that may not collect.
-        !stat.is_empty() && !stat.contains(") Z ")
+        let threads = std::fs::read_dir(self.directory().join("task")).map_or(0, Iterator::count);
+        // A zombie waits for an init that may not collect, or for threads that have not ended.
+        !stat.is_empty() && (threads > 1 || !stat.contains(") Z "))
     }
 
     fn lives_no_more(&self) -> bool {
