@@ -26,7 +26,7 @@ fn main() -> Outcome<()> {
         .ok_or("usage: latency DIRECTORY [ROUNDS]")?;
     let rounds: u32 = arguments.next().map_or(Ok(500), |rounds| rounds.parse())?;
     let path = Path::new(&directory).join("latency.tmp");
-    let flags = libc::O_DIRECT | libc::O_SYNC;
+    let flags = libc::O_DIRECT | libc::O_DSYNC;
     let file = OpenOptions::new()
         .read(true)
         .write(true)

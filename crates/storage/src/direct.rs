@@ -65,7 +65,7 @@ impl Default for DirectIo {
 }
 
 impl Storage for DirectIo {
-    /// Opens with `O_RDWR | O_DIRECT | O_SYNC`.
+    /// Opens with `O_RDWR | O_DIRECT | O_DSYNC`.
     ///
     /// The answer fails with [`IoError::Invalid`] for what is neither a regular file nor a block
     /// device, without having opened it, and with [`IoError::Os`] for what the kernel refuses.

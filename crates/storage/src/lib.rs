@@ -18,6 +18,7 @@ mod pool;
 mod request;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod stat;
 
 pub use buffer::Buffer;
 pub use direct::DirectIo;
@@ -65,7 +66,7 @@ pub trait Disk: Send + Sync + Debug + 'static {
     /// Reads `len` bytes at `offset`; a short read is an error.
     fn read(&self, offset: u64, len: usize) -> Pending<Buffer>;
 
-    /// Writes all of `data` at `offset`, durably (`O_DIRECT | O_SYNC`).
+    /// Writes all of `data` at `offset`, durably (`O_DIRECT | O_DSYNC`).
     fn write(&self, offset: u64, data: Buffer) -> Pending<()>;
 
     /// Whether the path that it was opened by still leads to it: not where a file was removed or another put in its

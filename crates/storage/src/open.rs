@@ -6,10 +6,11 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, stat};
+use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{getegid, geteuid, getgroups};
 
 use crate::IoError;
+use crate::stat::{stat_open, stat_path};
 
 /// A regular file is taken to have sectors of this size whatever is below it, as in the C program.
 const REGULAR_FILE_SECTOR: u32 = 512;
@@ -31,12 +32,14 @@ pub(crate) struct Opened {
 ///
 /// Nothing else is opened at all: opening `/dev/watchdog`, for one, would arm it.
 pub(crate) fn open_direct(path: &Path) -> Result<Opened, IoError> {
-    let before = stat(path).map_err(|errno| refused("find", path, errno))?;
+    let before =
+        stat_path(path, libc::STATX_TYPE, 0).map_err(|errno| refused("find", path, errno))?;
     check_kind(path, &before)?;
     // Should it have become a FIFO meanwhile: opened for reading and writing, a FIFO does not block.
-    let flags = OFlag::O_RDWR | OFlag::O_DIRECT | OFlag::O_SYNC | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_RDWR | OFlag::O_DIRECT | OFlag::O_DSYNC | OFlag::O_CLOEXEC;
     let fd = open(path, flags, Mode::empty()).map_err(|errno| explain(path, errno))?;
-    let found = fstat(&fd).map_err(|errno| refused("look at", path, errno))?;
+    let found =
+        stat_open(&fd, libc::STATX_TYPE, 0).map_err(|errno| refused("look at", path, errno))?;
     let kind = check_kind(path, &found)?;
     let sector_size = match kind {
         Kind::RegularFile => REGULAR_FILE_SECTOR,
@@ -49,8 +52,8 @@ pub(crate) fn open_direct(path: &Path) -> Result<Opened, IoError> {
     })
 }
 
-fn check_kind(path: &Path, found: &FileStat) -> Result<Kind, IoError> {
-    let what = match SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT {
+fn check_kind(path: &Path, found: &libc::statx) -> Result<Kind, IoError> {
+    let what = match SFlag::from_bits_truncate(found.stx_mode.into()) & SFlag::S_IFMT {
         SFlag::S_IFREG => return Ok(Kind::RegularFile),
         SFlag::S_IFBLK => return Ok(Kind::BlockDevice),
         // The number that opening it for writing gives.

@@ -1,14 +1,14 @@
 //! Whether a path still leads to the file that is open.
 
-use std::ffi::CString;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
 
 use crate::IoError;
+use crate::stat::{stat_open, stat_path};
+
+const WANTED: libc::c_uint = libc::STATX_INO | libc::STATX_NLINK;
 
 /// What tells one file from another.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,14 +29,13 @@ pub(crate) fn leads_to(path: &Path, fd: &OwnedFd) -> Result<bool, IoError> {
         ),
         errno: errno as i32,
     };
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(Errno::EINVAL))?;
-    let open = match look(fd.as_raw_fd(), c"", libc::AT_EMPTY_PATH) {
+    let open = match stat_open(fd, WANTED, libc::AT_STATX_FORCE_SYNC) {
         // It is known to the server no more.
         Err(Errno::ESTALE) => return Ok(false),
         Ok(about) if about.stx_nlink == 0 => return Ok(false),
         found => found.map_err(failed)?,
     };
-    match look(libc::AT_FDCWD, &name, 0) {
+    match stat_path(path, WANTED, libc::AT_STATX_FORCE_SYNC) {
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE) => Ok(false),
         Ok(named) => Ok(identity(&named) == identity(&open)),
         Err(errno) => Err(failed(errno)),
@@ -47,23 +46,6 @@ fn identity(about: &libc::statx) -> Identity {
     Identity {
         device: (about.stx_dev_major, about.stx_dev_minor),
         inode: about.stx_ino,
-    }
-}
-
-fn look(dir: RawFd, name: &std::ffi::CStr, flags: libc::c_int) -> Result<libc::statx, Errno> {
-    let mut about = MaybeUninit::<libc::statx>::zeroed();
-    // SAFETY: the name ends with a NUL byte, and the kernel fills in one statx through the pointer; all zeros, which it
-    // leaves where it knows nothing, are one as well.
-    unsafe {
-        let result = libc::statx(
-            dir,
-            name.as_ptr(),
-            flags | libc::AT_STATX_FORCE_SYNC,
-            libc::STATX_INO | libc::STATX_NLINK,
-            about.as_mut_ptr(),
-        );
-        Errno::result(result)?;
-        Ok(about.assume_init())
     }
 }
 
