@@ -4,13 +4,12 @@
 //! a signal does all that is still there, the last first.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,14 +20,10 @@ pub(crate) enum Action {
     KillGroup(u32),
     /// Ask a process group to end, and kill it if it does not.
     EndGroup(u32),
-    /// Ask a process to end.
-    Terminate(u32),
     /// Remove a directory and what is in it.
     RemoveDir(PathBuf),
     /// Remove a file.
     RemoveFile(PathBuf),
-    /// Unmount a FUSE file system.
-    Unmount(PathBuf),
 }
 
 static PENDING: Mutex<Vec<(u64, Action)>> = Mutex::new(Vec::new());
@@ -108,11 +103,6 @@ fn perform(action: &Action) {
                 end_group(Pid::from_raw(group));
             }
         }
-        Action::Terminate(pid) => {
-            if let Ok(pid) = i32::try_from(*pid) {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-            }
-        }
         Action::RemoveDir(dir) => {
             // What is being killed may create a last file meanwhile.
             if std::fs::remove_dir_all(dir).is_err() {
@@ -122,7 +112,6 @@ fn perform(action: &Action) {
         Action::RemoveFile(file) => {
             let _ = std::fs::remove_file(file);
         }
-        Action::Unmount(dir) => unmount(dir),
     }
 }
 
@@ -139,24 +128,14 @@ fn end_group(group: Pid) {
     let _ = killpg(group, Signal::SIGKILL);
 }
 
-/// With the helper that works without root, else with umount; lazily, as a daemon may just be dying on it.
-fn unmount(dir: &Path) {
-    let quietly = |program: &str, arguments: &[&str]| {
-        Command::new(program)
-            .args(arguments)
-            .arg(dir)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    let _ = quietly("fusermount3", &["-u", "-z"]) || quietly("umount", &["-l"]);
-}
-
 /// An empty directory of our own, only for us, removed at the end unless `keep`.
-pub(crate) fn temporary_dir(name: &str, keep: bool) -> Result<(PathBuf, Option<Undo>)> {
-    let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join(format!("{name}.XXXXXX")))
-        .context("cannot create a temporary directory")?;
+pub(crate) fn temporary_dir(
+    parent: &Path,
+    name: &str,
+    keep: bool,
+) -> Result<(PathBuf, Option<Undo>)> {
+    let dir = nix::unistd::mkdtemp(&parent.join(format!("{name}.XXXXXX")))
+        .with_context(|| format!("cannot create a directory in {}", parent.display()))?;
     let undo = (!keep).then(|| later(Action::RemoveDir(dir.clone())));
     Ok((dir, undo))
 }

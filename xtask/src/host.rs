@@ -31,6 +31,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) conf: &'a str,
     /// More options of `sanlock daemon`.
     pub(crate) options: &'a [&'a str],
+    /// A library that is loaded into it.
+    pub(crate) preload: Option<&'a Path>,
     /// How it runs.
     pub(crate) runs: Runs,
 }
@@ -68,6 +70,9 @@ impl Host {
         let mut command = guard::command(&setup.program.path);
         environment(&mut command, &run_dir);
         command.env(CONF_VARIABLE, &conf);
+        if let Some(library) = setup.preload {
+            command.env("LD_PRELOAD", library);
+        }
         command.args(["daemon", "-w", "0", "-e", setup.name]);
         // The socket goes to these; by default to a user that need not exist.
         command.args(["-U", &user_name(), "-G", &group_name()]);

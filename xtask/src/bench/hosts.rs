@@ -23,14 +23,15 @@ pub(super) struct Player {
 
 /// Starts a daemon of each, with run directories in `dir`.
 pub(super) fn start(contestants: &[Contestant], dir: &Path) -> Result<Vec<Player>> {
-    start_with(contestants, dir, &[])
+    start_with(contestants, dir, &[], None)
 }
 
-/// The same, with more options of `sanlock daemon`.
+/// The same, with more options of `sanlock daemon`, and with a library that is loaded into each.
 pub(super) fn start_with(
     contestants: &[Contestant],
     dir: &Path,
     options: &[&str],
+    preload: Option<&Path>,
 ) -> Result<Vec<Player>> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let mut players = Vec::new();
@@ -41,6 +42,7 @@ pub(super) fn start_with(
             dir,
             conf: "",
             options,
+            preload,
             runs: Runs::InBackground,
         })?;
         players.push(Player {

@@ -9,24 +9,40 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Session;
 use super::figures::{Figure, Target, Unit, median};
-use super::hosts::{Turn, start, take_turns};
+use super::hosts::{Turn, start_with, take_turns};
 use super::lane::{DaemonLane, Lane, Shape, milliseconds};
 use super::measure::processor_time;
 use super::raw::RawLane;
-use super::slow::SlowDisk;
+use super::slow;
 use super::space::{Space, at_once};
 
 /// Seconds.
 const IO_TIMEOUT: u32 = 2;
 /// How long one turn lasts.
 const TURN: Duration = Duration::from_secs(3);
-/// What is added to each request of the slow disk.
+/// What is added to each request where they take longer.
 const DELAY: Duration = Duration::from_millis(5);
+
+/// So many clients, so many times.
+struct Load<'a> {
+    clients: usize,
+    rounds: usize,
+    /// Where the lease file is.
+    disk: &'a Path,
+    /// What makes a daemon's requests take `DELAY` longer.
+    slow: Option<&'a Path>,
+}
 
 /// 32 clients on the disk as it is.
 pub(super) fn measure_disk(session: &Session) -> Result<Vec<Figure>> {
     let dir = session.dir.join("clients");
-    let (rate, processor) = throughput(session, &dir, &dir, 32, session.rounds)?;
+    let load = Load {
+        clients: 32,
+        rounds: session.rounds,
+        disk: &dir,
+        slow: None,
+    };
+    let (rate, processor) = throughput(session, &dir, &load)?;
     Ok(vec![
         rate.named("32 clients, acquired and released")
             .target(Target::RatioAtLeast(1.8)),
@@ -36,19 +52,19 @@ pub(super) fn measure_disk(session: &Session) -> Result<Vec<Figure>> {
     ])
 }
 
-/// 64 clients on a disk that takes longer to answer.
+/// 64 clients with requests that take longer.
 pub(super) fn measure_slow_disk(session: &Session) -> Result<Vec<Figure>> {
     let dir = session.dir.join("slow");
-    let disk = SlowDisk::mount(&dir)?;
-    let turn = |delay| disk.set_delay(delay);
-    let (rate, _) = throughput_with(
-        session,
-        &dir,
-        disk.path(),
-        64,
-        session.rounds.min(3),
-        &|| turn(DELAY),
-    )?;
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let memory = slow::memory()?;
+    let library = slow::library(&dir, DELAY)?;
+    let load = Load {
+        clients: 64,
+        rounds: session.rounds.min(3),
+        disk: memory.as_ref().map_or(&dir, |(memory, _)| memory),
+        slow: Some(&library),
+    };
+    let (rate, _) = throughput(session, &dir, &load)?;
     Ok(vec![
         rate.named("64 clients with 5 ms more for each request, acquired and released")
             .target(Target::RatioAtLeast(6.0)),
@@ -64,26 +80,15 @@ impl Figure {
     }
 }
 
-fn throughput(
-    session: &Session,
-    run_dir: &Path,
-    disk: &Path,
-    clients: usize,
-    rounds: usize,
-) -> Result<(Figure, Figure)> {
-    throughput_with(session, run_dir, disk, clients, rounds, &|| Ok(()))
-}
-
-/// Cycles per second and processor time per cycle; `before` is called when all have joined.
-fn throughput_with(
-    session: &Session,
-    run_dir: &Path,
-    disk: &Path,
-    clients: usize,
-    rounds: usize,
-    before: &dyn Fn() -> Result<()>,
-) -> Result<(Figure, Figure)> {
-    let players = start(&session.contestants, run_dir)?;
+/// Cycles per second and processor time per cycle.
+fn throughput(session: &Session, run_dir: &Path, load: &Load) -> Result<(Figure, Figure)> {
+    let Load {
+        clients,
+        rounds,
+        disk,
+        slow,
+    } = *load;
+    let players = start_with(&session.contestants, run_dir, &[], slow)?;
     let first = players.first().context("there is no daemon to measure")?;
     let space = Space::create(disk, clients, IO_TIMEOUT, &first.host.client())?;
     at_once(&players, |player| space.join(player, IO_TIMEOUT))?;
@@ -105,11 +110,12 @@ fn throughput_with(
     }
     let mut own: Vec<Box<dyn Lane>> = Vec::new();
     for index in 0..clients {
-        own.push(Box::new(RawLane::new(&raw, index, false)?));
+        let lane = RawLane::new(&raw, index, false)?;
+        let delay = slow.map_or(Duration::ZERO, |_| DELAY);
+        own.push(Box::new(lane.slower_by(delay)));
     }
     lanes.push(own);
 
-    before()?;
     eprintln!(
         "  {clients} clients: {rounds} rounds of {} s",
         TURN.as_secs()

@@ -80,7 +80,7 @@ fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
 pub(super) fn measure_idling(session: &Session) -> Result<Vec<Figure>> {
     let dir = session.dir.join("idle");
     let workers = IDLE.to_string();
-    let players = start_with(&session.contestants, &dir, &["-t", &workers])?;
+    let players = start_with(&session.contestants, &dir, &["-t", &workers], None)?;
     let first = players.first().context("there is no daemon to measure")?;
     let spaces = Space::create_many(&dir, IDLE, IO_TIMEOUT, &first.host.client())?;
     eprintln!(

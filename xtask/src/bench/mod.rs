@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cleanup::{Action, later, on_signals};
+use crate::cleanup::{on_signals, temporary_dir};
 use crate::program::Program;
 use crate::style;
 use crate::workspace;
@@ -153,9 +153,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .and_then(|()| std::fs::create_dir_all(&parent))
         .context("cannot create the directory of the bench")?;
     let parent = std::fs::canonicalize(parent).context("cannot find the directory of the bench")?;
-    let dir = nix::unistd::mkdtemp(&parent.join("run.XXXXXX"))
-        .context("cannot create a directory for the lease files")?;
-    let _remove = later(Action::RemoveDir(dir.clone()));
+    let (dir, _remove) = temporary_dir(&parent, "run", false)?;
 
     let rounds = usize::try_from(options.rounds).unwrap_or(1);
     let load_before = load();

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::OFlag;
@@ -59,6 +60,8 @@ pub(super) struct RawLane {
     lease: Buffer,
     sector: Buffer,
     shared: bool,
+    /// What each request takes longer.
+    delay: Duration,
 }
 
 impl RawLane {
@@ -83,7 +86,13 @@ impl RawLane {
             lease,
             sector,
             shared,
+            delay: Duration::ZERO,
         })
+    }
+
+    /// The same with so much more for each request.
+    pub(super) fn slower_by(self, delay: Duration) -> RawLane {
+        RawLane { delay, ..self }
     }
 
     /// Goes on with another file, which has a lease at the same place.
@@ -94,6 +103,7 @@ impl RawLane {
 
     fn run(&mut self, steps: &[Step]) -> Result<()> {
         for step in steps {
+            thread::sleep(self.delay);
             let done = match step {
                 ReadBeginning => self
                     .file
@@ -117,6 +127,13 @@ fn open(path: &Path) -> Result<File> {
         .custom_flags((OFlag::O_DIRECT | OFlag::O_DSYNC).bits())
         .open(path)
         .with_context(|| format!("cannot open {} with O_DIRECT", path.display()))
+}
+
+/// Whether files in `dir` can be opened as leases are.
+pub(super) fn takes_direct_io(dir: &Path) -> bool {
+    let path = dir.join("direct");
+    let opened = open(&path).is_ok();
+    opened && std::fs::remove_file(path).is_ok()
 }
 
 impl Lane for RawLane {

@@ -43,7 +43,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => Program::built()?,
     };
     cleanup::on_signals()?;
-    let (dir, _remove) = cleanup::temporary_dir("leasehold-demo", options.keep)?;
+    let (dir, _remove) =
+        cleanup::temporary_dir(&std::env::temp_dir(), "leasehold-demo", options.keep)?;
     let stage = Stage::new(
         dir.clone(),
         if program.ours {
@@ -89,6 +90,7 @@ fn play(program: &Program, stage: &Stage) -> Result<()> {
     let conf = format!("watchdog_fire_timeout = {FIRE_TIMEOUT}\n");
     let start = |name| {
         Host::start(&Setup {
+            preload: None,
             program,
             name,
             dir: &stage.dir,

@@ -40,7 +40,7 @@ const END: Duration = Duration::from_secs(90);
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(_: &Context) -> Result<Outcome> {
-    let (dir, _remove) = temporary_dir("leasehold-killed", false)?;
+    let (dir, _remove) = temporary_dir(&std::env::temp_dir(), "leasehold-killed", false)?;
     let mut counts = Counts::default();
     for (victim, scenario) in CASES {
         let name = match victim {
