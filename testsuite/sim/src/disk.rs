@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ondisk::{Dblock, IoTimeout, Leader, LeaseKind, ModeBlock};
-use storage::sim::Landed;
+use storage::sim::{Landed, Reads};
 
 use crate::checker::LeaderOnDisk;
 use crate::layout::Place;
@@ -44,6 +44,23 @@ pub(crate) fn landed(world: &World, landed: &Landed<'_>) {
             }
         }
         None => {}
+    }
+}
+
+/// Takes in a read that is sent.
+pub(crate) fn reads(world: &World, read: &Reads<'_>) {
+    let layout = &world.scenario.layout;
+    let sector = layout.geometry.sector.bytes();
+    let Some(Place::Lockspace(at)) = layout.place(read.path, read.offset) else {
+        return;
+    };
+    let host = read.host.0 % RENEWALS;
+    let host_id = at / sector as u64 + 1;
+    let its_own = world
+        .check(|checker| checker.member(host))
+        .map(|member| member.host_id);
+    if read.len <= sector && its_own.is_some_and(|own| own != host_id) {
+        world.event(host, Event::LooksAt(host_id));
     }
 }
 

@@ -44,12 +44,12 @@ const MOMENTARY: [Hazard; 6] = [
 
 /// Those of them that show too seldom to be counted on: `--hazard NAME` looks for one.
 ///
-/// * The first two take a host that falls silent in the moments between two looks of one that has just joined.
-/// * The third takes two attempts to release a lease on several disks, and two writes that hang together.
+/// * The first takes a host that renews for the last time while one that has just joined, and has not seen it yet,
+///   reads its host id's lease.
+/// * The second takes two attempts to release a lease on several disks, and two writes that hang together.
 /// * The last takes an acquire that fails after one that had failed, and a host that writes down the first one's
 ///   proposal; the explorer of `paxos` finds it.
-const SELDOM: [Hazard; 4] = [
-    Hazard::OwnIoTimeoutFallback,
+const SELDOM: [Hazard; 3] = [
     Hazard::SilenceFromBeforeRead,
     Hazard::FreedUnread,
     Hazard::FirstLookForgetsUs,

@@ -9,6 +9,8 @@ use crate::trace::{Event, Landing};
 pub enum Moment {
     /// It has joined the lockspace.
     Joins,
+    /// It looks whether the owner of a lease, with this host id, lives.
+    LooksAt(u64),
     /// Its host id's lease was written anew.
     Renews,
     /// It has begun a ballot: its dblock was written for the first time.
@@ -24,6 +26,7 @@ impl Moment {
     fn of(event: &Event) -> Option<Self> {
         match event {
             Event::Joined(..) => Some(Self::Joins),
+            Event::LooksAt(host_id) => Some(Self::LooksAt(*host_id)),
             Event::Landed(Landing::HostId(_, _, timestamp)) if *timestamp != 0 => {
                 Some(Self::Renews)
             }

@@ -146,9 +146,11 @@ fn has_others_id(machine: &Machine) -> bool {
 
 fn is_well(machine: &Machine) -> bool {
     let own = u64::from(machine.number);
-    let member = machine
-        .world
-        .check(|checker| checker.member(machine.number));
+    // One whose host id was taken may see that only with its next renewal.
+    let member = machine.world.check(|checker| {
+        let member = checker.member(machine.number);
+        member.filter(|member| !checker.was_taken(*member))
+    });
     let uptime = machine.uptime();
     // One that is about to end, or to leave, has not yet begun anew. What it still takes for a process that is dead may
     // become an orphan.

@@ -30,6 +30,8 @@ pub enum Event {
     JoinFailed(i32),
     /// It left the lockspace; whether because the lease had run out or was overwritten.
     Left(bool),
+    /// It looks whether the owner of a lease, with this host id, lives.
+    LooksAt(u64),
     /// It gives up the lockspace, because the lease ran out or was overwritten.
     Lost,
     /// wdmd stopped petting its device.
@@ -179,6 +181,7 @@ impl fmt::Display for Event {
                 "has left the lockspace{}",
                 if *lost { ", lost" } else { "" }
             ),
+            Self::LooksAt(host_id) => write!(f, "looks whether host {host_id} lives"),
             Self::Lost => f.write_str("GIVES UP the lockspace"),
             Self::PettingEnds => f.write_str("wdmd stops petting the watchdog"),
             Self::PettingResumes => f.write_str("wdmd pets the watchdog again"),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use storage::sim::{Landed, SimStorage};
+use storage::sim::{Landed, Reads, SimStorage};
 use tokio::time::Instant;
 
 use crate::checker::{Checker, Violation};
@@ -68,6 +68,12 @@ impl World {
         world.storage.observe(move |landed: &Landed<'_>| {
             if let Some(world) = watching.upgrade() {
                 disk::landed(&world, landed);
+            }
+        });
+        let watching: Weak<Self> = Arc::downgrade(&world);
+        world.storage.observe_reads(move |read: &Reads<'_>| {
+            if let Some(world) = watching.upgrade() {
+                disk::reads(&world, read);
             }
         });
         world

@@ -55,6 +55,19 @@ pub struct Landed<'a> {
     pub data: &'a [u8],
 }
 
+/// A read that a host has sent.
+#[derive(Debug)]
+pub struct Reads<'a> {
+    /// Whose it is.
+    pub host: HostLabel,
+    /// Where.
+    pub path: &'a Path,
+    /// In bytes from the start of the file.
+    pub offset: u64,
+    /// In bytes.
+    pub len: usize,
+}
+
 /// The storage that all simulated hosts share.
 #[derive(Clone)]
 pub struct SimStorage(Arc<Shared>);
@@ -206,6 +219,11 @@ impl SimStorage {
     /// Landing is noticed when somebody next looks at the storage ([`SimStorage::settle`] does).
     pub fn observe(&self, observer: impl FnMut(&Landed<'_>) + Send + 'static) {
         self.0.world().observer = Some(Box::new(observer));
+    }
+
+    /// Has `observer` told of every read that is sent. It must not call back.
+    pub fn observe_reads(&self, observer: impl FnMut(&Reads<'_>) + Send + 'static) {
+        self.0.world().read_observer = Some(Box::new(observer));
     }
 
     /// Lets everything be seen that has happened until now.

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use super::faults::{Counts, Faults, RequestFaults};
 use super::file::{File, length, split};
 use super::random::Random;
-use super::{HostLabel, Landed};
+use super::{HostLabel, Landed, Reads};
 use crate::request::{STUCK_AFTER, STUCK_PER_DISK};
 use crate::{Buffer, IoError};
 
 pub(super) type Observer = Box<dyn FnMut(&Landed<'_>) + Send>;
+pub(super) type ReadObserver = Box<dyn FnMut(&Reads<'_>) + Send>;
 
 /// What a request is to do.
 pub(super) enum Work {
@@ -104,6 +105,7 @@ pub(super) struct World {
     events: BTreeMap<(Instant, u64), Event>,
     last_number: u64,
     pub(super) observer: Option<Observer>,
+    pub(super) read_observer: Option<ReadObserver>,
 }
 
 impl World {
@@ -116,6 +118,7 @@ impl World {
             events: BTreeMap::new(),
             last_number: 0,
             observer: None,
+            read_observer: None,
         }
     }
 
@@ -194,6 +197,15 @@ impl World {
                 this.counts.bytes_written += length(data.len());
             }
         }
+        if let (Work::Read { offset, into }, Some(observer)) = (&work, &mut self.read_observer) {
+            observer(&Reads {
+                host,
+                path,
+                offset: *offset,
+                len: into.len(),
+            });
+        }
+        let this = self.host(host);
         let hangs = {
             let faults = this.faults_of(path, &work);
             this.random.chance(faults.hang)

@@ -82,10 +82,12 @@ impl Checker {
         if timestamp != 0 {
             self.given_back.remove(&by);
             self.saw("renewal");
-            let was_taken = |one: &Membership| {
-                (one.host, one.host_id, one.generation) == (by, host_id, generation)
+            let member = Membership {
+                host: by,
+                host_id,
+                generation,
             };
-            if self.taken.iter().any(was_taken) {
+            if self.was_taken(member) {
                 let what = format!(
                     "host {by} renews host id {host_id}, which a stranger has taken from it"
                 );
@@ -111,6 +113,12 @@ impl Checker {
             self.members.retain(|one| !is_it(one));
             self.given_back.insert(by);
         }
+    }
+
+    /// Whether a stranger has written over the lease of this host's id.
+    #[must_use]
+    pub fn was_taken(&self, member: Membership) -> bool {
+        self.taken.contains(&member)
     }
 
     /// A stranger has written over the lease of a host's id: the host must see that before it renews it again.

@@ -29,32 +29,44 @@ impl Story<'_> {
     }
 
     pub(super) fn moment(&mut self, at: Duration) -> Duration {
-        match self.random.below(18) {
-            0..2 => self.silent_when_found(at),
-            2..6 => self.renewed_for_the_last_time(at),
-            6..8 => self.asleep_after_renewing(at),
-            8..10 => self.stopped_in_a_ballot(at),
-            10 => self.written_over(at),
-            11..13 => self.freed_in_part(at),
+        match self.random.below(20) {
+            0..3 => self.silent_when_looked_at(at),
+            3..8 => self.renewed_for_the_last_time(at),
+            8..10 => self.asleep_after_renewing(at),
+            10..12 => self.stopped_in_a_ballot(at),
+            12 => self.written_over(at),
+            13..15 => self.freed_in_part(at),
             _ => self.held_up_in_ballots(at),
         }
     }
 
-    /// A host falls silent at the moment at which another joins, which has not seen it yet.
-    fn silent_when_found(&mut self, at: Duration) -> Duration {
-        let Limits {
-            io_timeout: io,
-            host_dead: dead,
-            ..
-        } = *self.limits;
-        let (silent, newcomer) = self.two_hosts();
-        let joins = [(newcomer, Moment::Joins)];
+    /// Two hosts; where timeouts differ the first one's are longer.
+    fn slow_and_fast(&mut self) -> (usize, usize) {
+        let hosts = self.limits.hosts;
+        let slow = self.random.index(hosts.div_ceil(2)) * 2;
+        let fast = self.random.index(hosts / 2) * 2 + 1;
+        (slow, fast)
+    }
+
+    /// A host that is just joining may find a lease before it has seen whose it is.
+    fn may_miss_its_first_look(&mut self, at: Duration, newcomer: usize) {
+        let io = self.limits.io_timeout;
+        let writes = [(newcomer, Moment::Renews)];
+        let hangs = self.time(io / 2..io * 2);
+        self.add_when((at, &writes), hangs, FaultKind::Hang, newcomer);
+    }
+
+    /// A host falls silent at the moment at which another that has just joined, and has not seen it yet, looks whether
+    /// it lives.
+    fn silent_when_looked_at(&mut self, at: Duration) -> Duration {
+        let dead = self.limits.host_dead;
+        let (silent, newcomer) = self.slow_and_fast();
         self.add(at, Duration::ZERO, FaultKind::Leave, vec![newcomer]);
+        self.may_miss_its_first_look(at, newcomer);
+        let looks = Moment::LooksAt(host_id(silent));
+        let moments = [(newcomer, Moment::Joins), (newcomer, looks)];
         let kind = self.random.one_of(&[FaultKind::Outage, FaultKind::Dead]);
-        self.add_when((at, &joins), dead.mul_f64(1.4), kind, silent);
-        // So that it finds a lease before it has seen whose it is.
-        let slow = self.time(io / 8..io / 2);
-        self.add_when((at, &joins), slow, FaultKind::Slow, newcomer);
+        self.add_when((at, &moments), dead.mul_f64(1.4), kind, silent);
         dead.mul_f64(1.6)
     }
 
@@ -63,18 +75,22 @@ impl Story<'_> {
         let Limits {
             io_timeout: io,
             host_dead: dead,
-            hosts,
             ..
         } = *self.limits;
-        // Where timeouts differ the slow ones are those of every other host.
-        let newcomer = self.random.index(hosts.div_ceil(2)) * 2;
-        let silent = self.random.index(hosts / 2) * 2 + 1;
+        let (newcomer, silent) = self.slow_and_fast();
         self.add(at, Duration::ZERO, FaultKind::Leave, vec![newcomer]);
         let mut moments = vec![(newcomer, Moment::Joins)];
-        let slow = self.time(io / 2..io);
+        let slow = self.time(io..io * 3);
         self.add_when((at, &moments), slow, FaultKind::Slow, newcomer);
         self.no_worse_than(0.6);
-        let renewals = 1 + self.random.index(3);
+        let renewals = match self.random.below(3) {
+            0 => 1 + self.random.index(3),
+            _ => {
+                moments.push((newcomer, Moment::LooksAt(host_id(silent))));
+                self.may_miss_its_first_look(at, newcomer);
+                1
+            }
+        };
         moments.extend(std::iter::repeat_n((silent, Moment::Renews), renewals));
         self.add_when((at, &moments), dead.mul_f64(1.4), FaultKind::Outage, silent);
         dead.mul_f64(1.6)
@@ -166,4 +182,9 @@ impl Story<'_> {
         }
         self.random.millis(50..5000)
     }
+}
+
+/// The host id that the host of this index has as long as it wants no other's.
+fn host_id(index: usize) -> u64 {
+    index as u64 + 1
 }
