@@ -26,6 +26,19 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Compiles a C source of the workspace into a library that programs can be run with.
+pub(crate) fn compile_library(source: &str, library: &Path, options: &[&str]) -> Result<()> {
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(library)
+        .arg(root().join(source))
+        .args(options)
+        .status()
+        .context("cannot run cc")?;
+    ensure!(status.success(), "{source} cannot be compiled");
+    Ok(())
+}
+
 /// Builds a program in release mode; its path.
 pub(crate) fn build_release(package: &str) -> Result<PathBuf> {
     let status = cargo()

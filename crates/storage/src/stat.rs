@@ -1,8 +1,8 @@
 //! What the kernel knows of a file, asked for nothing that is not needed.
 //!
 //! A file's times above all: whoever has asked for them is shown the next change by a new time (Linux 6.13 and later), and
-//! that has to reach the disk with the write. `stat` and `fstat` ask for everything, so that each write behind them took a
-//! quarter longer.
+//! that has to reach the disk with the write. `stat` and `fstat` ask for everything, so that a write behind them was followed
+//! by one of the file's times.
 
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;

@@ -54,12 +54,16 @@ pub(crate) fn reads(world: &World, read: &Reads<'_>) {
     let Some(Place::Lockspace(at)) = layout.place(read.path, read.offset) else {
         return;
     };
+    // All are looked at by reading the whole area.
+    if read.len > sector {
+        return;
+    }
     let host = read.host.0 % RENEWALS;
     let host_id = at / sector as u64 + 1;
     let its_own = world
         .check(|checker| checker.member(host))
         .map(|member| member.host_id);
-    if read.len <= sector && its_own.is_some_and(|own| own != host_id) {
+    if its_own.is_some_and(|own| own != host_id) {
         world.event(host, Event::LooksAt(host_id));
     }
 }

@@ -1,28 +1,20 @@
 //! Disks that take longer, for any program: a library that is loaded into it (`slow.c`).
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
 use super::raw;
 use crate::cleanup::{Undo, temporary_dir};
-
-const SOURCE: &str = include_str!("slow.c");
+use crate::workspace;
 
 /// Compiles the library, in `dir`.
 pub(super) fn library(dir: &Path, delay: Duration) -> Result<PathBuf> {
-    let (source, library) = (dir.join("slow.c"), dir.join("slow.so"));
-    std::fs::write(&source, SOURCE).context("cannot write the source of the delay")?;
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror"])
-        .arg(format!("-DDELAY_MS={}", delay.as_millis()))
-        .arg("-o")
-        .args([&library, &source])
-        .status()
-        .context("cannot run cc")?;
-    ensure!(compiled.success(), "cc does not compile the delay");
+    let library = dir.join("slow.so");
+    let delay = format!("-DDELAY_MS={}", delay.as_millis());
+    let options = ["-O2", "-Wall", "-Werror", delay.as_str()];
+    workspace::compile_library("xtask/src/bench/slow.c", &library, &options)?;
     Ok(library)
 }
 

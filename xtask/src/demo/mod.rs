@@ -90,12 +90,12 @@ fn play(program: &Program, stage: &Stage) -> Result<()> {
     let conf = format!("watchdog_fire_timeout = {FIRE_TIMEOUT}\n");
     let start = |name| {
         Host::start(&Setup {
-            preload: None,
             program,
             name,
             dir: &stage.dir,
             conf: &conf,
             options: &[],
+            preload: None,
             runs: Runs::Logging,
         })
     };

@@ -197,6 +197,11 @@ impl World {
                 this.counts.bytes_written += length(data.len());
             }
         }
+        let hangs = {
+            let faults = this.faults_of(path, &work);
+            this.random.chance(faults.hang)
+        };
+        this.counts.hung += u64::from(hangs);
         if let (Work::Read { offset, into }, Some(observer)) = (&work, &mut self.read_observer) {
             observer(&Reads {
                 host,
@@ -205,12 +210,6 @@ impl World {
                 len: into.len(),
             });
         }
-        let this = self.host(host);
-        let hangs = {
-            let faults = this.faults_of(path, &work);
-            this.random.chance(faults.hang)
-        };
-        this.counts.hung += u64::from(hangs);
         let number = self.number();
         let path = path.to_owned();
         let state = State::Hung;

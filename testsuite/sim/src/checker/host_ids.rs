@@ -79,14 +79,14 @@ impl Checker {
                 dead_after,
             },
         );
+        let member = Membership {
+            host: by,
+            host_id,
+            generation,
+        };
         if timestamp != 0 {
             self.given_back.remove(&by);
             self.saw("renewal");
-            let member = Membership {
-                host: by,
-                host_id,
-                generation,
-            };
             if self.was_taken(member) {
                 let what = format!(
                     "host {by} renews host id {host_id}, which a stranger has taken from it"
@@ -107,10 +107,8 @@ impl Checker {
             );
             self.violate("S4", what);
         }
-        let is_it =
-            |one: &Membership| (one.host, one.host_id, one.generation) == (by, host_id, generation);
-        if self.members.iter().any(is_it) {
-            self.members.retain(|one| !is_it(one));
+        if self.members.contains(&member) {
+            self.members.retain(|one| *one != member);
             self.given_back.insert(by);
         }
     }

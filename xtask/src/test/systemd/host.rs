@@ -196,16 +196,11 @@ fn furnish(shared: &Path, programs: &[PathBuf]) -> Result<()> {
         shared.join("machine-id"),
         format!("{:032x}\n", std::process::id()),
     )?;
-    let source = workspace::root().join("bins/wdmd/tests/c/watchdog.c");
-    let status = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(shared.join("device.so"))
-        .arg(source)
-        .arg("-ldl")
-        .status()
-        .context("cannot run cc")?;
-    ensure!(status.success(), "the watchdog's device cannot be compiled");
-    Ok(())
+    workspace::compile_library(
+        "bins/wdmd/tests/c/watchdog.c",
+        &shared.join("device.so"),
+        &["-ldl"],
+    )
 }
 
 /// An empty control group below the one in which we are.
